@@ -1,0 +1,3 @@
+"""The language everyone speaks: business words, failures and small validated types. No IO, no
+framework.
+"""

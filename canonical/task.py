@@ -1,0 +1,32 @@
+"""Exception tasks: where work is stuck, a person gets something to act on."""
+
+from typing import Literal
+
+import msgspec
+
+TaskAction = Literal["retry", "abandon", "approve", "decline", "accept", "reject", "acknowledge"]
+
+
+class TaskDraft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a person needs to act: what happened, who is affected, what would help, and what may be
+    done.
+
+    `reason` is a slug of the failure vocabulary or of the decision asked for; `owner` is the team
+    that acts.
+    """
+
+    reason: str
+    title: str
+    detail: str
+    owner: str
+    actions: tuple[TaskAction, ...]
+    affected: str = ""
+    fix: str = ""
+
+
+class Resolution(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the person decided."""
+
+    action: TaskAction
+    by: str
+    reason: str = ""

@@ -1,0 +1,47 @@
+"""What was used on a patient: the clinical event that moves stock."""
+
+from datetime import date, datetime
+
+import msgspec
+
+from canonical.item import ItemCode, ItemId, Quantity
+
+
+class UsageLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One item used, as the sender named it: any codes it knows, most specific first."""
+
+    codes: tuple[ItemCode, ...]
+    quantity: Quantity
+    description: str = ""
+    lot: str = ""
+    serial: str = ""
+    expires: date | None = None
+
+
+class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Actual usage in one procedure. `case`, `encounter` are pseudonyms; `context_token` opens
+    the patient context.
+    """
+
+    facility: str
+    location: str
+    occurred_at: datetime
+    lines: tuple[UsageLine, ...]
+    source: str = ""
+    procedure: str = ""
+    clinician: str = ""
+    cost_center: str = ""
+    case: str = ""
+    encounter: str = ""
+    context_token: str = ""
+
+
+class ResolvedUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A usage line after the crosswalk: our item, in its base unit, lot and serial checked."""
+
+    item: ItemId
+    description: str
+    quantity: Quantity
+    lot: str = ""
+    serial: str = ""
+    implant: bool = False

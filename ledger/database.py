@@ -1,0 +1,138 @@
+"""The connection to PostgreSQL: pool, migrations under an advisory lock, foreign errors made
+ours.
+"""
+
+import asyncio
+import importlib.resources
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from canonical.errors import StoreUnavailable
+
+_MIGRATION_LOCK = 7_405_160_113
+Connection = asyncpg.pool.PoolConnectionProxy
+
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+)
+
+
+@asynccontextmanager
+async def store_errors() -> AsyncGenerator[None]:
+    """Turn a lost or full PostgreSQL into `StoreUnavailable`; everything else is our own fault."""
+    try:
+        yield
+    except _LOST as exc:
+        raise StoreUnavailable(
+            f"PostgreSQL: {type(exc).__name__}", fix="check the database; work resumes by itself"
+        ) from exc
+
+
+class Database:
+    """A pool on one PostgreSQL; `search_path` is the schema `suture`."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", dsn: str) -> None:
+        self.pool = pool
+        self.dsn = dsn
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator["Connection[asyncpg.Record]"]:
+        async with store_errors(), self.pool.acquire() as connection:
+            yield connection
+
+    async def rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        async with self.connection() as connection:
+            return await connection.fetch(sql, *values)
+
+    async def row(self, sql: str, *values: object) -> asyncpg.Record | None:
+        async with self.connection() as connection:
+            return await connection.fetchrow(sql, *values)
+
+    async def run(self, sql: str, *values: object) -> str:
+        async with self.connection() as connection:
+            return await connection.execute(sql, *values)
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Call `heard` with each payload until cancelled; reconnect when PostgreSQL goes away."""
+        while True:
+            try:
+                await self._listen_once(channel, heard)
+            except StoreUnavailable:
+                await asyncio.sleep(1)
+
+    async def _listen_once(self, channel: str, heard: Callable[[str], None]) -> None:
+        closed = asyncio.Event()
+
+        def note(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            heard(str(payload))
+
+        def end(_connection: object) -> None:
+            closed.set()
+
+        async with self.connection() as connection:
+            await connection.add_listener(channel, note)
+            connection.add_termination_listener(end)
+            try:
+                await closed.wait()
+            finally:
+                if not connection.is_closed():
+                    connection.remove_termination_listener(end)
+                    await connection.remove_listener(channel, note)
+
+    async def ping(self) -> None:
+        await self.row("select 1")
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self.pool.close(), 5)
+        except TimeoutError:
+            self.pool.terminate()
+
+
+async def open_database(dsn: str, *, size: int = 8) -> Database:
+    """Connect, bring the schema up to date, and return the pool."""
+    async with store_errors():
+        first = await asyncpg.connect(dsn, timeout=15)
+        try:
+            await _migrate(first)
+        finally:
+            await first.close()
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=2,
+            max_size=size,
+            command_timeout=30,
+            server_settings={"search_path": "suture", "application_name": "suture"},
+        )
+    return Database(pool, dsn)
+
+
+async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    folder = importlib.resources.files("ledger") / "migrations"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    await connection.execute("select pg_advisory_lock($1)", _MIGRATION_LOCK)
+    try:
+        await connection.execute("create schema if not exists suture")
+        await connection.execute("set search_path to suture")
+        await connection.execute(
+            "create table if not exists migration"
+            " (name text primary key, at timestamptz not null default now())"
+        )
+        done = {row["name"] for row in await connection.fetch("select name from migration")}
+        for file in files:
+            if file.name not in done:
+                async with connection.transaction():
+                    await connection.execute(file.read_text())
+                    await connection.execute("insert into migration values ($1)", file.name)
+    finally:
+        await connection.execute("select pg_advisory_unlock($1)", _MIGRATION_LOCK)

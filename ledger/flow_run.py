@@ -1,0 +1,186 @@
+"""One run of one flow under one lease: what is recorded, what is in hand, and how it is written
+down.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from canonical.clock import Clock
+from canonical.context import PatientContext
+from canonical.errors import Failure, NotFound
+from ledger.catalogue import Catalogue, FlowDefinition, encoded
+from ledger.database import Database
+from ledger.provenance import parameter_names, system_of, versions_of
+from ledger.rows import EntryRow, Row, StepRow
+from ledger.step_journal import ClaimedFlow, FlowStatus, FlowWrite, LeaseLost, StepJournal
+from ledger.vault import Vault
+from ledger.writer import Writer
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+
+class Suspended(Exception):
+    """The flow sleeps: its wait is written down, its coroutine ends here and runs again when
+    woken.
+    """
+
+
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """What every run shares."""
+
+    database: Database
+    writer: Writer
+    journal: StepJournal
+    catalogue: Catalogue
+    vault: Vault
+    clock: Clock
+
+
+class FlowRun:
+    """The state of one run. `pending` rows go into the next write."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        flow: ClaimedFlow,
+        definition: FlowDefinition,
+        recorded: "list[Record]",
+    ) -> None:
+        self.flow = flow
+        self.definition = definition
+        self.catalogue = platform.catalogue
+        self.now = platform.clock
+        self.pending: list[Row] = []
+        self._platform = platform
+        self._recorded: dict[str, bytes] = {
+            row["name"]: str(row["output"]).encode() for row in recorded
+        }
+        self._number = max((row["number"] for row in recorded), default=0)
+        self._told: dict[str, int] = {}
+        self._signal: int | None = None
+
+    def recall(self, name: str) -> tuple[str, bytes | None]:
+        """Return the step's own name (a second «stock» is «stock #2») and its record."""
+        count = self._told[name] = self._told.get(name, 0) + 1
+        own = name if count == 1 else f"{name} #{count}"
+        return own, self._recorded.get(own)
+
+    def key(self, name: str) -> str:
+        """Return the idempotency key of an effect: the same on every try."""
+        return f"{self.flow.id}/{name}"
+
+    def remember(
+        self,
+        name: str,
+        kind: str,
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
+        result: Any,
+        began: float,
+    ) -> None:
+        """Keep a finished step in hand, with its hop."""
+        output = encoded(result)
+        named = dict(zip(parameter_names(call), args, strict=False))
+        self._keep(name, kind, output)
+        hop = self._hop(name, kind, system_of(call, kind))._replace(
+            input=encoded(named),
+            output=output,
+            versions=encoded(versions_of(call, kind, self._flow_version)),
+            milliseconds=(time.perf_counter() - began) * 1e3,
+        )
+        self.pending.append(hop)
+
+    def remember_signal(self, name: str, why: str, signal: "Record", *, actor: str = "") -> None:
+        """Keep what was waited for; the signal is taken in the same write."""
+        facts = str(signal["facts"])
+        self._signal = int(signal["id"])
+        self._keep(name, "wait", facts)
+        came = signal["at"].isoformat(timespec="milliseconds")
+        hop = self._hop(name, "wait", "outside")
+        self.pending.append(hop._replace(output=facts, actor=actor, why=f"{why}, came {came}"))
+
+    def remember_note(self, name: str, kind: str, why: str) -> None:
+        """Keep that something was said, with its hop."""
+        self._keep(name, kind, "true")
+        self.pending.append(self._hop(name, kind, "ledger")._replace(why=why))
+
+    def tell(self, hop: str, kind: str, system: str, why: str, outcome: str = "done") -> None:
+        """Add a hop that is no step."""
+        self.pending.append(self._hop(hop, kind, system)._replace(why=why, outcome=outcome))
+
+    @property
+    def _flow_version(self) -> str:
+        return f"{self.flow.name}/{self.flow.version}"
+
+    def _keep(self, name: str, kind: str, output: str) -> None:
+        self._number += 1
+        self.pending.append(StepRow(self.flow.id, name, self._number, kind, output))
+        self._recorded[name] = output.encode()
+
+    def _hop(self, hop: str, kind: str, system: str) -> EntryRow:
+        flow = self.flow
+        versions = encoded({"flow": self._flow_version})
+        return EntryRow(
+            flow.transaction, hop, kind, system, self.now(), flow_id=flow.id, versions=versions
+        )
+
+    async def flush(
+        self,
+        *,
+        status: FlowStatus | None = None,
+        wake_in: float = 0.0,
+        attempts: int = 0,
+        failure: Failure | None = None,
+        result: msgspec.Struct | None = None,
+    ) -> None:
+        """Write down what is in hand; a run whose lease is lost stops here."""
+        if not self.pending and status is None:
+            return
+        write = FlowWrite(
+            flow=self.flow,
+            rows=self.pending,
+            status=status,
+            wake_at=self.now() + timedelta(seconds=wake_in) if wake_in else None,
+            attempts=attempts,
+            failure=None if failure is None else _described(failure),
+            result=None if result is None else encoded(result),
+            taken_signal=self._signal,
+            stops_waiting=self._signal is not None or status in ("done", "abandoned"),
+        )
+        self.pending, self._signal = [], None
+        if await self._platform.writer.submit(write) is not None:
+            raise LeaseLost
+
+    async def first_signal(self, event: str, key: str) -> "Record | None":
+        """Write down what is in hand (a wait may be long), then look for the signal."""
+        await self.flush()
+        return await self._platform.journal.first_signal(event, key)
+
+    async def owner_of(self, kind: str, value: str) -> str | None:
+        return await self._platform.journal.claims_of(kind, value)
+
+    async def open_context(self, token: str, purpose: str) -> PatientContext:
+        """Open a sealed patient context; the opening is a hop and an access record."""
+        row = await self._platform.database.row(
+            "select sealed from sealed_context where token = $1", token
+        )
+        if row is None:
+            raise NotFound("no such patient context", where=token)
+        self.tell("patient context opened", "disclose", "ledger", purpose)
+        return self._platform.vault.open_context(token, bytes(row["sealed"]))
+
+
+def _described(failure: Failure) -> str:
+    facts = {
+        "slug": failure.slug,
+        "detail": failure.detail,
+        "where": failure.where,
+        "expected": failure.expected,
+        "fix": failure.fix,
+    }
+    return encoded({name: value for name, value in facts.items() if value})

@@ -1,0 +1,94 @@
+"""The ledger, put together: one object with everything the tiers may use of it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from canonical.clock import Clock, utc_now
+from ledger.audit_trail import AuditTrail, Evidence
+from ledger.booking import Bookings, KeptArrival
+from ledger.catalogue import Catalogue
+from ledger.clients import Clients
+from ledger.database import Database, open_database
+from ledger.flow_run import Platform
+from ledger.live import Live
+from ledger.message_store import MessageStore
+from ledger.registry import Registry
+from ledger.step_journal import FlowWrite, StepJournal
+from ledger.tasks import Tasks
+from ledger.traces import Traces
+from ledger.vault import Vault
+from ledger.worker import Worker
+from ledger.writer import Apply, Writer, keep_evidence
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """What the layers above import. Each part is documented in its module."""
+
+    database: Database
+    writer: Writer
+    messages: MessageStore
+    registry: Registry
+    tasks: Tasks
+    traces: Traces
+    audit: AuditTrail
+    clients: Clients
+    live: Live
+    vault: Vault
+    worker: Worker
+
+    async def record(self, evidence: Evidence) -> None:
+        """Add one record to the audit trail; returns once it is on disk."""
+        await self.writer.submit(evidence)
+
+
+@asynccontextmanager
+async def open_ledger(
+    dsn: str, *, secret: bytes, catalogue: Catalogue, clock: Clock = utc_now
+) -> AsyncGenerator[Ledger]:
+    """Open the ledger on `dsn`; on leaving, write what is in hand and close.
+
+    The worker is not started here.
+    """
+    database = await open_database(dsn)
+    try:
+        vault = Vault(secret)
+        journal = StepJournal(database)
+        kinds: dict[type[Any], Apply] = {
+            KeptArrival: Bookings(vault, catalogue, clock).apply,
+            FlowWrite: journal.apply,
+            Evidence: keep_evidence,
+        }
+        writer = Writer(database, kinds)
+        platform = Platform(
+            database=database,
+            writer=writer,
+            journal=journal,
+            catalogue=catalogue,
+            vault=vault,
+            clock=clock,
+        )
+        writer.start()
+        live = Live(database)
+        live.start()
+        try:
+            yield Ledger(
+                database=database,
+                writer=writer,
+                messages=MessageStore(database, writer, vault),
+                registry=Registry(database, writer),
+                tasks=Tasks(database, writer, clock),
+                traces=Traces(database),
+                audit=AuditTrail(database),
+                clients=Clients(database),
+                live=live,
+                vault=vault,
+                worker=Worker(platform),
+            )
+        finally:
+            await live.stop()
+            await writer.stop()
+    finally:
+        await database.close()

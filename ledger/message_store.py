@@ -1,0 +1,115 @@
+"""Every document received or sent, kept byte-exact and sealed before anything else happens."""
+
+import hashlib
+
+from canonical.errors import NotFound
+from ledger.arrival import Accepted, Arrival, Departure
+from ledger.audit_trail import Evidence
+from ledger.booking import KeptArrival
+from ledger.database import Database
+from ledger.ids import derived_id, new_id
+from ledger.vault import Vault
+from ledger.writer import Writer
+
+_NAME_DEPARTURE = """
+insert into reference (kind, value, transaction_id)
+select $1, $2, flow.transaction_id from flow where flow.id = split_part($3, '/', 1)
+on conflict do nothing"""
+
+
+class MessageStore:
+    """Receives and keeps documents, and opens or joins the transactions they belong to."""
+
+    def __init__(self, database: Database, writer: Writer, vault: Vault) -> None:
+        self._database = database
+        self._writer = writer
+        self._vault = vault
+
+    async def receive(self, arrival: Arrival) -> Accepted:
+        """Keep `arrival` and announce its facts in one commit; returns after the commit.
+
+        The same identity with the same body is answered as before and has no second effect; with
+        another body it raises `IdentityConflict`. A refused document may come again and be
+        accepted.
+        """
+        message = new_id("msg")
+        kept = KeptArrival(
+            message,
+            arrival,
+            hashlib.sha256(arrival.body).digest(),
+            self._vault.seal(message, arrival.body),
+        )
+        accepted: Accepted = await self._writer.submit(kept)
+        return accepted
+
+    async def control_number(self, counter: str, key: str) -> int:
+        """Return the next number of `counter`, or the one that `key` was given before."""
+        async with self._database.connection() as connection, connection.transaction():
+            number: int | None = await connection.fetchval(
+                "select number from counted where name = $1 and key = $2", counter, key
+            )
+            if number is None:
+                number = await connection.fetchval(
+                    "insert into counter values ($1, 1)"
+                    " on conflict (name) do update set last = counter.last + 1 returning last",
+                    counter,
+                )
+                # The counter's row lock orders two callers with one key: the second sees the first.
+                other: int | None = await connection.fetchval(
+                    "select number from counted where name = $1 and key = $2", counter, key
+                )
+                if other is not None:
+                    return other
+                await connection.execute(
+                    "insert into counted values ($1, $2, $3)", counter, key, number
+                )
+        return int(number or 0)
+
+    async def keep(self, departure: Departure) -> str:
+        """Keep a document before it is sent; the same key gives the id of the one kept before."""
+        message = derived_id("msg", "out", departure.key)
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute(
+                "insert into message"
+                " (id, direction, channel, kind, party, control_id, digest, body, status)"
+                " values ($1, 'out', $2, $3, $4, $5, $6, $7, 'pending') on conflict do nothing",
+                message,
+                departure.channel,
+                departure.kind,
+                departure.recipient,
+                departure.control_id,
+                hashlib.sha256(departure.body).digest(),
+                self._vault.seal(message, departure.body),
+            )
+            # Known before it is sent: the partner's answer may overtake the step's own record.
+            await connection.executemany(
+                _NAME_DEPARTURE, [(*named, departure.key) for named in departure.references]
+            )
+        return message
+
+    async def sent(self, message: str, answer: bytes) -> None:
+        """Note that a kept document has been delivered, and what the other side answered."""
+        row = await self._database.row(
+            "update message set status = 'sent', answer = $2 where id = $1"
+            " returning kind, party, control_id",
+            message,
+            answer,
+        )
+        if row is not None:
+            await self._writer.submit(
+                Evidence(
+                    kind="message",
+                    actor="suture",
+                    action=f"send {row['kind']}",
+                    outcome="sent",
+                    object=message,
+                    detail={"to": row["party"], "controlId": row["control_id"]},
+                )
+            )
+
+    async def body(self, message: str) -> bytes:
+        """Return a message byte-exact, or raise `NotFound`."""
+        row = await self._database.row("select body from message where id = $1", message)
+        if row is None:
+            raise NotFound("no such message", where=message)
+        return self._vault.open(message, bytes(row["body"]))

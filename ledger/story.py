@@ -1,0 +1,209 @@
+"""What a flow sees: one business transaction, told step by step.
+
+    stock  = await story.ask("stock at the location", erp.stock, item, facility, location)   # a
+    read
+    short  = await story.decide("what falls below par", below_par, stock, par)                # a
+    rule
+    posted = await story.step("post the consumption", erp.post_movement, movement)            # an
+    effect
+    notice = await story.wait("ship notice", ShipNotice, event="shipment-notified", key=order,
+    within=…)
+
+Every name is told once: what was recorded is not run again. Reads and rules are kept in hand and
+written down before the next effect starts; an effect is written down when it is done, and when it
+is
+interrupted it runs again under the same `key`.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
+
+import msgspec
+
+from canonical.context import PatientContext
+from canonical.errors import Declined, Forbidden
+from canonical.request import EventName
+from canonical.task import Resolution, TaskDraft
+from ledger.catalogue import encoded
+from ledger.flow_run import FlowRun, Suspended
+from ledger.ids import derived_id
+from ledger.provenance import result_type
+from ledger.rows import AwaitedRow, ClaimRow, OutboxRow, ReferenceRow, TaskRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+A = TypeVar("A", contravariant=True)
+B = TypeVar("B", contravariant=True)
+R = TypeVar("R", covariant=True)
+
+
+class Effect(Protocol[A, R]):
+    """A call that changes another system: once for one key."""
+
+    async def __call__(self, first: A, /, *, key: str) -> R: ...
+
+
+class Effect2(Protocol[A, B, R]):
+    async def __call__(self, first: A, second: B, /, *, key: str) -> R: ...
+
+
+class Disclosure(Protocol[A, R]):
+    """An effect that is allowed to see the patient."""
+
+    async def __call__(self, first: A, /, *, key: str, patient: PatientContext) -> R: ...
+
+
+class Story:
+    """One flow of one transaction."""
+
+    def __init__(self, run: FlowRun) -> None:
+        self._run = run
+
+    @property
+    def transaction(self) -> str:
+        return self._run.flow.transaction
+
+    async def ask(
+        self, name: str, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Read from a system. A person's «retry» reads again what came after the last effect."""
+        name, known = self._run.recall(name)
+        if known is not None:
+            return cast("T", _decoded(known, call))
+        began = time.perf_counter()
+        result = await call(*args, **kwargs)
+        self._run.remember(name, "ask", call, args, result, began)
+        return result
+
+    async def decide(self, name: str, rule: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Apply a rule and keep its verdict with the rule's version."""
+        name, known = self._run.recall(name)
+        if known is not None:
+            return cast("T", _decoded(known, rule))
+        began = time.perf_counter()
+        result = rule(*args, **kwargs)
+        self._run.remember(name, "decide", rule, args, result, began)
+        return result
+
+    @overload
+    async def step(self, name: str, call: Effect[A, R], first: A, /) -> R: ...
+    @overload
+    async def step(self, name: str, call: Effect2[A, B, R], first: A, second: B, /) -> R: ...
+    async def step(self, name: str, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        """Change another system, once: the call gets `key`, the same on every try."""
+        name, known = self._run.recall(name)
+        if known is not None:
+            return _decoded(known, call)
+        await self._run.flush()
+        began = time.perf_counter()
+        result = await call(*args, key=self._run.key(name))
+        self._run.remember(name, "effect", call, args, result, began)
+        await self._run.flush()
+        return result
+
+    async def disclose(
+        self, name: str, call: Disclosure[A, R], first: A, /, *, token: str, purpose: str
+    ) -> R:
+        """Run an effect that may see the patient: opens the context token, which is audited."""
+        name, known = self._run.recall(name)
+        if known is not None:
+            return cast("R", _decoded(known, call))
+        if not self._run.definition.opens_patient_context:
+            raise Forbidden(f"flow {self._run.flow.name} has no grant to open a patient context")
+        patient = await self._run.open_context(token, purpose)
+        await self._run.flush()
+        began = time.perf_counter()
+        result = await call(first, key=self._run.key(name), patient=patient)
+        self._run.remember(name, "disclose", call, (first,), result, began)
+        await self._run.flush()
+        return result
+
+    async def wait(
+        self, name: str, kind: type[T], *, event: EventName, key: str, within: timedelta
+    ) -> T:
+        """Wait for a fact from outside; it may have come already. A wait is a row, not a task.
+
+        When it has not come `within`, a person gets a task that says who is affected; the flow goes
+        on
+        waiting.
+        """
+        name, known = self._run.recall(name)
+        if known is not None:
+            return msgspec.json.decode(known, type=kind)
+        signal = await self._run.first_signal(event, key)
+        if signal is None:
+            await self._sleep(name, event, key, within)
+        facts = str(signal["facts"])
+        self._run.remember_signal(name, event, signal)
+        await self._run.flush()
+        return msgspec.json.decode(facts, type=kind)
+
+    async def decision(self, name: str, draft: TaskDraft) -> Resolution:
+        """Ask a person; return the resolution. The task is the question, its resolution the
+        answer.
+        """
+        name, known = self._run.recall(name)
+        if known is not None:
+            return msgspec.json.decode(known, type=Resolution)
+        task = derived_id("task", self._run.flow.id, name)
+        signal = await self._run.first_signal("task-resolved", task)
+        if signal is None:
+            flow = self._run.flow
+            self._run.pending.append(
+                TaskRow.from_draft(
+                    task, draft, "decision", transaction=flow.transaction, flow=flow.id
+                )
+            )
+            self._run.tell(f"{name}: asked", "task", draft.owner, draft.title)
+            await self._sleep(name, "task-resolved", task, None)
+        resolution = msgspec.json.decode(str(signal["facts"]), type=Resolution)
+        self._run.remember_signal(name, "decision", signal, actor=resolution.by)
+        await self._run.flush()
+        return resolution
+
+    async def claim(self, kind: str, value: str) -> bool:
+        """Take a name that only one flow may have; False where another flow has it."""
+        self._run.pending.append(ClaimRow(kind, value, self._run.flow.id))
+        await self._run.flush()
+        return await self._run.owner_of(kind, value) == self._run.flow.id
+
+    async def announce(self, event: EventName, facts: msgspec.Struct, *, key: str) -> None:
+        """Tell the others: start the flow that answers to `event`, wake who waits, publish it."""
+        name, known = self._run.recall(f"announce {event} {key}")
+        if known is not None:
+            return
+        flow = self._run.flow
+        body = encoded(facts)
+        self._run.pending += self._run.catalogue.rows_for(
+            event=event,
+            key=key,
+            facts=body,
+            transaction=flow.transaction,
+            message=flow.message,
+            flow=derived_id("flow", flow.id, event, key),
+        )
+        event_id = derived_id("evt", flow.id, event, key)
+        self._run.pending.append(OutboxRow(event_id, flow.transaction, event, key, body))
+        self._run.remember_note(name, "announce", event)
+        await self._run.flush()
+
+    def identify(self, kind: str, value: str) -> None:
+        """Make the transaction findable by `value`, from the next record on."""
+        self._run.pending.append(ReferenceRow(kind, value, self.transaction))
+
+    def refuse(self, resolution: Resolution, what: str) -> NoReturn:
+        """End here because a person said no."""
+        raise Declined(f"{what} was declined: {resolution.reason or 'no reason given'}")
+
+    async def _sleep(self, name: str, event: str, key: str, within: timedelta | None) -> NoReturn:
+        flow = self._run.flow
+        due = None if within is None else self._run.now() + within
+        self._run.pending.append(AwaitedRow(flow.id, name, event, key, due, flow.title))
+        await self._run.flush(status="waiting")
+        raise Suspended
+
+
+def _decoded(known: bytes, call: Callable[..., Any]) -> Any:
+    return msgspec.json.decode(known, type=result_type(call))
