@@ -110,7 +110,7 @@ class MethodNotAllowed(CallerFailure):
 
 
 class IdentityConflict(CallerFailure):
-    """The same control number or key came before with other content: not a duplicate, a conflict."""
+    """The same control number or key came before with other content: no duplicate, a conflict."""
 
     status = 409
     slug = "identity-conflict"

@@ -1,5 +1,6 @@
 """Items, their codes in other systems, quantities and packaging."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Literal, NewType
 
@@ -100,3 +101,12 @@ class ItemCode(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     scheme: CodeScheme
     value: str
     issuer: str = ""
+
+
+class ScannedLabel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a barcode says: the codes it may mean, and the batch it carries."""
+
+    codes: tuple[ItemCode, ...]
+    lot: str = ""
+    serial: str = ""
+    expires: date | None = None

@@ -36,13 +36,17 @@ class Reference(NamedTuple):
 EventName = Literal[
     "case-scheduled",
     "item-used",
+    "nothing-used",
     "requisition-raised",
     "order-placed",
     "syntax-verdict",
     "order-acknowledged",
     "shipment-notified",
     "goods-received",
+    "receipt-posted",
     "invoice-received",
+    "invoice-matched",
+    "charge-eligible",
 ]
 """The facts that documents and flows announce. `gateway/wiring.py` says which flow each one
 starts; others are waited for.

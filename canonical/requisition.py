@@ -47,7 +47,7 @@ class PricedLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class PricedRequisition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A checked requisition: every line eligible and priced, the total known. `number` is the ERP's."""
+    """A checked requisition: every line eligible and priced. `number` is the ERP's."""
 
     facility: str
     location: str

@@ -35,11 +35,11 @@ class ShipNotice(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class ReceivedLine(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """What a person counted at the dock. `order_line`, or any `code` that names the item."""
+    """What a person counted at the dock. `order_line`, or `codes` that may name the item."""
 
     quantity: Quantity
     order_line: int | None = None
-    code: ItemCode | None = None
+    codes: tuple[ItemCode, ...] = ()
     lot: str = ""
     serials: tuple[str, ...] = ()
     expires: date | None = None

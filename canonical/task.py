@@ -11,7 +11,8 @@ class TaskDraft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a person needs to act: what happened, who is affected, what would help, and what may be
     done.
 
-    `reason` is a slug of the failure vocabulary or of the decision asked for; `owner` is the team
+    `reason` is a slug of the failure vocabulary or of the decision asked for; `subject` the
+    document it is about; `owner` the team
     that acts.
     """
 
@@ -20,6 +21,7 @@ class TaskDraft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     detail: str
     owner: str
     actions: tuple[TaskAction, ...]
+    subject: str = ""
     affected: str = ""
     fix: str = ""
 

@@ -8,7 +8,11 @@ from canonical.item import ItemCode, ItemId, Quantity
 
 
 class UsageLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One item used, as the sender named it: any codes it knows, most specific first."""
+    """One item used, as the sender named it: any codes it knows, most specific first.
+
+    `reference` is the sender's own id of the line ('' where it gives none): the same one counts
+    once.
+    """
 
     codes: tuple[ItemCode, ...]
     quantity: Quantity
@@ -16,6 +20,7 @@ class UsageLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     lot: str = ""
     serial: str = ""
     expires: date | None = None
+    reference: str = ""
 
 
 class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -34,6 +39,13 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     case: str = ""
     encounter: str = ""
     context_token: str = ""
+
+
+class NothingUsed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A charge or procedure document that concerns no supply: taken note of, nothing follows."""
+
+    facility: str
+    source: str
 
 
 class ResolvedUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -9,6 +9,7 @@ the full ledger.)
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -24,6 +25,13 @@ _SQL = (
     "insert into audit (chain, seq, kind, transaction_id, record, hash)"
     " values ($1, $2, $3, $4, $5, $6)"
 )
+
+_RECENT = """
+select chain || ':' || seq as id, at, record from audit
+where ($1 = '' or kind = $1) and ($2 = '' or transaction_id = $2)
+  and ($3 = '' or convert_from(record, 'UTF8')::jsonb ->> 'actor' = $3)
+  and ($4::timestamptz is null or at < $4)
+order by at desc, seq desc limit $5"""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -139,22 +147,11 @@ class AuditTrail:
         kind: str = "",
         actor: str = "",
         transaction: str = "",
-        before: str = "",
-    ) -> list[tuple[str, str, Evidence]]:
+        before: datetime | None = None,
+    ) -> list[tuple[str, datetime, Evidence]]:
         """Return (id, time, record), newest first; every filter left empty is open."""
-        rows = await self._database.rows(
-            "select chain || ':' || seq as id, at, record from audit"
-            " where ($1 = '' or kind = $1) and ($2 = '' or transaction_id = $2)"
-            " and ($3 = '' or convert_from(record, 'UTF8')::jsonb ->> 'actor' = $3)"
-            " and ($4 = '' or at < $4::timestamptz)"
-            " order by at desc, seq desc limit $5",
-            kind,
-            transaction,
-            actor,
-            before,
-            limit,
-        )
+        rows = await self._database.rows(_RECENT, kind, transaction, actor, before, limit)
         return [
-            (row["id"], row["at"].isoformat(), msgspec.json.decode(row["record"], type=Evidence))
+            (row["id"], row["at"], msgspec.json.decode(row["record"], type=Evidence))
             for row in rows
         ]

@@ -35,13 +35,17 @@ on conflict (identity) do update
     set status = excluded.status, answer = excluded.answer, at = now()
     where message.status = 'refused' and excluded.status = 'received'
       and message.digest = excluded.digest
+      and not exists (select 1 from entry where entry.message_id = message.id)
 returning id"""
 
 _KNOWN = """
-select m.id, m.digest, m.body, m.answer,
+select m.id, m.digest, m.answer, m.status,
+       exists (select 1 from task t where t.message_id = m.id and t.status = 'open') as in_hand,
        array(select transaction_id from entry e where e.message_id = m.id) as transactions
 from message m where m.identity = $1"""
 
+
+_UNHEARD = "update message set status = 'refused' where id = $1"
 
 _SETTLE_TASKS = """
 update task set status = 'resolved', resolved_at = now(),
@@ -90,13 +94,14 @@ class Bookings:
             "refused" if arrival.refusal else "received",
         )
         if message is None:
-            return await self._seen_before(batch, kept)
+            return await _seen_before(booking, kept)
         if message != kept.id:  # refused before, accepted now: what kept it from us is settled
             await batch.connection.execute(_SETTLE_TASKS, message)
-        return await self._book(booking, message, arrival)
+        return await self._book(booking, message, kept)
 
-    async def _book(self, booking: "_Booking", message: str, arrival: Arrival) -> Accepted:
+    async def _book(self, booking: "_Booking", message: str, kept: KeptArrival) -> Accepted:
         """Seal the contexts, raise the refusal, announce the facts of one kept arrival."""
+        arrival = kept.arrival
         booking.rows += [
             ContextRow(token, self._vault.seal_context(token, context))
             for token, context in arrival.contexts
@@ -104,13 +109,19 @@ class Bookings:
         transactions, tasks = list[str](), list[str]()
         if arrival.refusal:
             tasks.append(_refuse(booking, message, arrival.refusal))
+        homeless = list[Announcement]()
         for fact in arrival.announcements:
             transaction = await _transaction_for(booking, fact)
             if transaction is None:
-                tasks.append(_refuse(booking, message, _homeless(fact)))
+                homeless.append(fact)
                 continue
             self._announce(booking, message, arrival, fact, transaction)
             transactions.append(transaction)
+        for fact in homeless:
+            draft = _homeless(fact, alone=not transactions)
+            tasks.append(_refuse(booking, message, draft, again=kept.id))
+        if homeless and not transactions:  # it may come again once the other side is known
+            await booking.batch.connection.execute(_UNHEARD, message)
         outcome = "refused" if tasks else "received"
         booking.batch.evidence.append(_evidence(message, arrival, outcome))
         return Accepted(
@@ -119,23 +130,6 @@ class Bookings:
             answer=arrival.answer,
             transactions=tuple(dict.fromkeys(transactions)),
             tasks=tuple(tasks),
-        )
-
-    async def _seen_before(self, batch: Batch, kept: KeptArrival) -> Accepted | Failure:
-        row = await batch.connection.fetchrow(_KNOWN, kept.arrival.identity)
-        if row is None or bytes(row["digest"]) != kept.digest:
-            batch.evidence.append(_evidence(kept.id, kept.arrival, "conflict"))
-            return IdentityConflict(
-                "this identity came before with other content",
-                where=kept.arrival.control_id,
-                expected="the same bytes, or a new control number",
-            )
-        batch.evidence.append(_evidence(row["id"], kept.arrival, "duplicate"))
-        return Accepted(
-            message=row["id"],
-            duplicate=True,
-            answer=bytes(row["answer"]),
-            transactions=tuple(dict.fromkeys(row["transactions"])),
         )
 
     def _announce(
@@ -179,6 +173,30 @@ class _Booking(msgspec.Struct):
     opened: dict[Reference, str]
 
 
+async def _seen_before(booking: _Booking, kept: KeptArrival) -> Accepted | Failure:
+    arrival, batch = kept.arrival, booking.batch
+    row = await batch.connection.fetchrow(_KNOWN, arrival.identity)
+    if row is None or bytes(row["digest"]) != kept.digest:
+        batch.evidence.append(_evidence(kept.id, arrival, "conflict"))
+        return IdentityConflict(
+            "this identity came before with other content",
+            where=arrival.control_id,
+            expected="the same bytes, or a new control number",
+        )
+    batch.evidence.append(_evidence(row["id"], arrival, "duplicate"))
+    tasks = list[str]()
+    if arrival.refusal and row["status"] == "refused" and not row["in_hand"]:
+        # Somebody settled the task and it is refused again: it must not vanish.
+        tasks.append(_refuse(booking, row["id"], arrival.refusal, again=kept.id))
+    return Accepted(
+        message=row["id"],
+        duplicate=True,
+        answer=bytes(row["answer"]),
+        transactions=tuple(dict.fromkeys(row["transactions"])),
+        tasks=tuple(tasks),
+    )
+
+
 async def _transaction_for(booking: _Booking, fact: Announcement) -> str | None:
     for reference in fact.joins:
         found: str | None = booking.opened.get(reference)
@@ -192,8 +210,8 @@ async def _transaction_for(booking: _Booking, fact: Announcement) -> str | None:
     return None if fact.must_join else new_id("tx")
 
 
-def _refuse(booking: _Booking, message: str, draft: TaskDraft) -> str:
-    task = derived_id("task", message, draft.reason, draft.detail)
+def _refuse(booking: _Booking, message: str, draft: TaskDraft, *, again: str = "") -> str:
+    task = derived_id("task", message, draft.reason, draft.detail, again)
     booking.rows.append(TaskRow.from_draft(task, draft, "refused", message=message))
     return task
 
@@ -215,15 +233,17 @@ async def _lock(batch: Batch, arrivals: list[KeptArrival]) -> None:
     )
 
 
-def _homeless(fact: Announcement) -> TaskDraft:
+def _homeless(fact: Announcement, *, alone: bool) -> TaskDraft:
     wanted = ", ".join(f"{r.kind} {r.value}" for r in fact.joins)
     return TaskDraft(
         reason=UnknownOrder.slug,
         title=f"{fact.title}: nothing here to attach it to",
         detail=f"no transaction knows {wanted}",
         owner="integration",
-        actions=("retry", "abandon"),
-        fix="ask the sender which order this answers, or retry when the order is known",
+        actions=("retry", "abandon") if alone else ("abandon",),
+        fix="ask the sender which order this answers, or retry when the order is known"
+        if alone
+        else "the rest of the interchange was taken: have this document sent again",
     )
 
 

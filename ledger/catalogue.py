@@ -2,7 +2,7 @@
 `gateway/wiring.py`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,9 +27,17 @@ class FlowDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue:
-    """The flows by name and the event that starts each; other events are waited for."""
+    """The flows by name and the event that starts each; other events are waited for.
 
-    def __init__(self, flows: tuple[FlowDefinition, ...], starts: Mapping[EventName, str]) -> None:
+    It is filled once, before the worker starts: flows need the ledger, and the ledger the flows.
+    """
+
+    def __init__(self) -> None:
+        self.flows: dict[str, FlowDefinition] = {}
+        self._starts: dict[EventName, FlowDefinition] = {}
+
+    def install(self, flows: Sequence[FlowDefinition], starts: Mapping[EventName, str]) -> None:
+        """Say which flows there are, and which event starts which."""
         self.flows = {flow.name: flow for flow in flows}
         self._starts = {event: self.flows[name] for event, name in starts.items()}
 

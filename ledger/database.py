@@ -117,6 +117,22 @@ async def open_database(dsn: str, *, size: int = 8) -> Database:
     return Database(pool, dsn)
 
 
+async def fresh_database(dsn: str, name: str, *, drop_like: str = "") -> str:
+    """Make an empty database beside that of `dsn`, drop older ones like `drop_like`; return its DSN."""
+    async with store_errors():
+        connection = await asyncpg.connect(dsn, timeout=15)
+        try:
+            for row in await connection.fetch(
+                "select datname from pg_database where datname like $1", drop_like
+            ):
+                await connection.execute(f'drop database if exists "{row["datname"]}" with (force)')
+            await connection.execute(f'create database "{name}"')
+        finally:
+            await connection.close()
+    head, _, query = dsn.partition("?")
+    return f"{head.rsplit('/', 1)[0]}/{name}?{query}"
+
+
 async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     folder = importlib.resources.files("ledger") / "migrations"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)

@@ -49,7 +49,7 @@ class FlowRun:
         platform: Platform,
         flow: ClaimedFlow,
         definition: FlowDefinition,
-        recorded: "list[Record]",
+        steps: "list[Record]",
     ) -> None:
         self.flow = flow
         self.definition = definition
@@ -58,9 +58,9 @@ class FlowRun:
         self.pending: list[Row] = []
         self._platform = platform
         self._recorded: dict[str, bytes] = {
-            row["name"]: str(row["output"]).encode() for row in recorded
+            row["name"]: str(row["output"]).encode() for row in steps
         }
-        self._number = max((row["number"] for row in recorded), default=0)
+        self._number = max((row["number"] for row in steps), default=0)
         self._told: dict[str, int] = {}
         self._signal: int | None = None
 
@@ -95,14 +95,23 @@ class FlowRun:
         )
         self.pending.append(hop)
 
-    def remember_signal(self, name: str, why: str, signal: "Record", *, actor: str = "") -> None:
-        """Keep what was waited for; the signal is taken in the same write."""
-        facts = str(signal["facts"])
+    def remember_signal(self, name: str, signal: "Record", *, actor: str = "") -> None:
+        """Keep what was waited for, with its event; the signal is taken in the same write."""
+        facts, event = str(signal["facts"]), str(signal["event"])
         self._signal = int(signal["id"])
-        self._keep(name, "wait", facts)
+        self._keep(name, "wait", f'{{"event":"{event}","facts":{facts}}}')
         came = signal["at"].isoformat(timespec="milliseconds")
         hop = self._hop(name, "wait", "outside")
-        self.pending.append(hop._replace(output=facts, actor=actor, why=f"{why}, came {came}"))
+        self.pending.append(hop._replace(output=facts, actor=actor, why=f"{event}, came {came}"))
+
+    def recorded(self, name: str) -> bytes:
+        """Return a step that is known to be recorded."""
+        return self._recorded[name]
+
+    def remember_found(self, name: str, output: str) -> None:
+        """Keep what was read from the ledger itself."""
+        self._keep(name, "ask", output)
+        self.pending.append(self._hop(name, "ask", "ledger")._replace(output=output))
 
     def remember_note(self, name: str, kind: str, why: str) -> None:
         """Keep that something was said, with its hop."""
@@ -156,13 +165,16 @@ class FlowRun:
         if await self._platform.writer.submit(write) is not None:
             raise LeaseLost
 
-    async def first_signal(self, event: str, key: str) -> "Record | None":
+    async def first_signal(self, events: list[str], key: str) -> "Record | None":
         """Write down what is in hand (a wait may be long), then look for the signal."""
         await self.flush()
-        return await self._platform.journal.first_signal(event, key)
+        return await self._platform.journal.first_signal(events, key, self.flow.id)
 
-    async def owner_of(self, kind: str, value: str) -> str | None:
-        return await self._platform.journal.claims_of(kind, value)
+    async def latest_result(self, flow_name: str) -> str | None:
+        return await self._platform.journal.latest_result(self.flow.transaction, flow_name)
+
+    async def owner_of(self, kind: str, value: str) -> tuple[str, str]:
+        return await self._platform.journal.owner_of(kind, value)
 
     async def open_context(self, token: str, purpose: str) -> PatientContext:
         """Open a sealed patient context; the opening is a hop and an access record."""

@@ -29,6 +29,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     database: Database
     writer: Writer
+    catalogue: Catalogue
     messages: MessageStore
     registry: Registry
     tasks: Tasks
@@ -45,14 +46,13 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_ledger(
-    dsn: str, *, secret: bytes, catalogue: Catalogue, clock: Clock = utc_now
-) -> AsyncGenerator[Ledger]:
+async def open_ledger(dsn: str, *, secret: bytes, clock: Clock = utc_now) -> AsyncGenerator[Ledger]:
     """Open the ledger on `dsn`; on leaving, write what is in hand and close.
 
-    The worker is not started here.
+    Flows are installed in its catalogue afterwards; only then may the worker be started.
     """
     database = await open_database(dsn)
+    catalogue = Catalogue()
     try:
         vault = Vault(secret)
         journal = StepJournal(database)
@@ -77,6 +77,7 @@ async def open_ledger(
             yield Ledger(
                 database=database,
                 writer=writer,
+                catalogue=catalogue,
                 messages=MessageStore(database, writer, vault),
                 registry=Registry(database, writer),
                 tasks=Tasks(database, writer, clock),

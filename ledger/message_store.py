@@ -2,6 +2,8 @@
 
 import hashlib
 
+import msgspec
+
 from canonical.errors import NotFound
 from ledger.arrival import Accepted, Arrival, Departure
 from ledger.audit_trail import Evidence
@@ -107,9 +109,25 @@ class MessageStore:
                 )
             )
 
-    async def body(self, message: str) -> bytes:
+    async def kept(self, message: str) -> "KeptMessage":
         """Return a message byte-exact, or raise `NotFound`."""
-        row = await self._database.row("select body from message where id = $1", message)
+        row = await self._database.row(
+            "select channel, kind, party, body from message where id = $1", message
+        )
         if row is None:
             raise NotFound("no such message", where=message)
-        return self._vault.open(message, bytes(row["body"]))
+        return KeptMessage(
+            channel=row["channel"],
+            kind=row["kind"],
+            party=row["party"],
+            body=self._vault.open(message, bytes(row["body"])),
+        )
+
+
+class KeptMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A document as it came or went."""
+
+    channel: str
+    kind: str
+    party: str
+    body: bytes

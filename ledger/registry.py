@@ -21,13 +21,17 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 _NEWEST = """
 select distinct on (id) body from registry
-where kind = $1 and ($2 = '' or id = $2 or id like $2 || '/%') order by id, version desc"""
+where kind = $1 and ($2 = '' or id = $2 or starts_with(id, $2 || '/')) order by id, version desc"""
 
 _ADD = """
 insert into registry (kind, id, version, body, changed_by)
 select $1, $2, coalesce(max(version), 0) + 1, $3::jsonb, $4 from registry
 where kind = $1 and id = $2
 having coalesce((array_agg(body order by version desc))[1] <> $3::jsonb, true)"""
+
+_RESOLVE = """
+select item from crosswalk
+where scheme = $1 and value = $2 and ($3 = '' or issuer in ($3, '')) order by issuer desc"""
 
 
 class Registry:
@@ -90,18 +94,14 @@ class Registry:
     async def resolve(self, codes: tuple[ItemCode, ...]) -> ItemId:
         """Return the item that the first known code names, or raise `UnknownItem`.
 
-        Codes are tried in the sender's order; a code with an issuer also matches one without.
+        Codes are tried in the sender's order. A code with an issuer also matches one without; a
+        code without matches any issuer's, as long as they all mean one item.
         """
         for code in codes:
-            row = await self._database.row(
-                "select item from crosswalk where scheme = $1 and value = $2"
-                " and issuer in ($3, '') order by issuer desc limit 1",
-                code.scheme,
-                code.value,
-                code.issuer,
-            )
-            if row is not None:
-                return ItemId(row["item"])
+            rows = await self._database.rows(_RESOLVE, code.scheme, code.value, code.issuer)
+            items = list(dict.fromkeys(row["item"] for row in rows))
+            if items and (code.issuer or len(items) == 1):
+                return ItemId(items[0])
         tried = ", ".join(f"{code.scheme} {code.value}" for code in codes) or "no code at all"
         raise UnknownItem(
             f"no item for {tried}",

@@ -83,6 +83,7 @@ class TaskRow(NamedTuple):
     message_id: str | None
     kind: str
     reason: str
+    subject: str
     title: str
     detail: str
     affected: str
@@ -109,6 +110,7 @@ class TaskRow(NamedTuple):
             message,
             kind,
             draft.reason,
+            draft.subject,
             draft.title,
             draft.detail,
             draft.affected,

@@ -77,7 +77,19 @@ returning r.place"""
 _STAY_AWAKE = """
 update flow set status = 'ready' from awaited, signal
 where flow.id = any($1::text[]) and flow.status = 'waiting' and awaited.flow_id = flow.id
-  and signal.event = awaited.event and signal.key = awaited.key and signal.taken_by is null"""
+  and signal.event = awaited.event and signal.key = awaited.key
+  and not exists (select 1 from taken where signal_id = signal.id and flow_id = flow.id)"""
+
+_FIRST_SIGNAL = """
+select id, event, facts, message_id, at from signal
+where event = any($1::text[]) and key = $2
+  and not exists (select 1 from taken where signal_id = signal.id and flow_id = $3)
+order by id limit 1"""
+
+_LATEST_RESULT = """
+select result from flow
+where transaction_id = $1 and name = $2 and status = 'done' and result is not null
+order by arrival desc limit 1"""
 
 _CLAIM = """
 update flow set owner = $1, epoch = epoch + 1, lease_until = now() + make_interval(secs => $2)
@@ -134,21 +146,24 @@ class StepJournal:
             "select name, number, kind, output from step where flow_id = $1 order by number", flow
         )
 
-    async def first_signal(self, event: str, key: str) -> "Record | None":
-        """Return the oldest signal nobody has taken."""
-        return await self._database.row(
-            "select id, facts, message_id, at from signal"
-            " where event = $1 and key = $2 and taken_by is null order by id limit 1",
-            event,
-            key,
-        )
+    async def first_signal(self, events: list[str], key: str, flow: str) -> "Record | None":
+        """Return the oldest signal of these events that the flow has not taken."""
+        return await self._database.row(_FIRST_SIGNAL, events, key, flow)
 
-    async def claims_of(self, kind: str, value: str) -> str | None:
-        """Return the flow that holds a claim."""
+    async def latest_result(self, transaction: str, flow_name: str) -> str | None:
+        """Return what the latest finished flow of that name in the transaction came to."""
+        row = await self._database.row(_LATEST_RESULT, transaction, flow_name)
+        return None if row is None else str(row["result"])
+
+    async def owner_of(self, kind: str, value: str) -> tuple[str, str]:
+        """Return the flow that holds a claim, and its transaction."""
         row = await self._database.row(
-            "select flow_id from claim where kind = $1 and value = $2", kind, value
+            "select flow.id, flow.transaction_id from claim join flow on flow.id = claim.flow_id"
+            " where kind = $1 and value = $2",
+            kind,
+            value,
         )
-        return None if row is None else str(row["flow_id"])
+        return ("", "") if row is None else (row["id"], row["transaction_id"])
 
     async def apply(self, batch: Batch, writes: list[Any]) -> list[Any]:
         """Apply a batch of flow writes (called by the writer)."""
@@ -188,7 +203,8 @@ async def _fenced(batch: Batch, writes: list[FlowWrite]) -> set[int]:
 async def _settle_waits(batch: Batch, writes: list[FlowWrite]) -> None:
     taken = [(write.taken_signal, write.flow.id) for write in writes if write.taken_signal]
     if taken:
-        await batch.connection.executemany("update signal set taken_by = $2 where id = $1", taken)
+        sql = "insert into taken values ($1, $2) on conflict do nothing"
+        await batch.connection.executemany(sql, taken)
     over = [write.flow.id for write in writes if write.stops_waiting]
     if over:
         await batch.connection.execute("delete from awaited where flow_id = any($1::text[])", over)

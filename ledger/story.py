@@ -16,14 +16,14 @@ interrupted it runs again under the same `key`.
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
 
 import msgspec
 
 from canonical.context import PatientContext
-from canonical.errors import Declined, Forbidden
+from canonical.errors import Forbidden
 from canonical.request import EventName
 from canonical.task import Resolution, TaskDraft
 from ledger.catalogue import encoded
@@ -55,6 +55,13 @@ class Disclosure(Protocol[A, R]):
     async def __call__(self, first: A, /, *, key: str, patient: PatientContext) -> R: ...
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a claimed name: this flow, or another one of `transaction`."""
+
+    mine: bool
+    transaction: str
+
+
 class Story:
     """One flow of one transaction."""
 
@@ -64,6 +71,10 @@ class Story:
     @property
     def transaction(self) -> str:
         return self._run.flow.transaction
+
+    def now(self) -> datetime:
+        """Return the time of this run, for what is said to people; rules get their day by `ask`."""
+        return self._run.now()
 
     async def ask(
         self, name: str, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
@@ -123,51 +134,65 @@ class Story:
     async def wait(
         self, name: str, kind: type[T], *, event: EventName, key: str, within: timedelta
     ) -> T:
-        """Wait for a fact from outside; it may have come already. A wait is a row, not a task.
+        """Wait for one fact from outside; see `wait_any`."""
+        return await self.wait_any(name, {event: kind}, key=key, within=within)
 
-        When it has not come `within`, a person gets a task that says who is affected; the flow goes
-        on
-        waiting.
+    async def wait_any(
+        self, name: str, kinds: Mapping[EventName, type[T]], *, key: str, within: timedelta
+    ) -> T:
+        """Wait for whichever of these facts comes next; it may have come already.
+
+        A wait is a row, not a task. When nothing has come `within`, a person gets a task that says
+        who is affected; the flow goes on waiting.
         """
         name, known = self._run.recall(name)
-        if known is not None:
-            return msgspec.json.decode(known, type=kind)
-        signal = await self._run.first_signal(event, key)
-        if signal is None:
-            await self._sleep(name, event, key, within)
-        facts = str(signal["facts"])
-        self._run.remember_signal(name, event, signal)
-        await self._run.flush()
-        return msgspec.json.decode(facts, type=kind)
+        if known is None:
+            signal = await self._run.first_signal(list(kinds), key)
+            if signal is None:
+                await self._sleep(name, list(kinds), key, within)
+            self._run.remember_signal(name, signal)
+            await self._run.flush()
+            known = self._run.recorded(name)
+        news = msgspec.json.decode(known, type=_News)
+        return cast("T", msgspec.json.decode(news.facts, type=cast("Any", kinds)[news.event]))
 
     async def decision(self, name: str, draft: TaskDraft) -> Resolution:
-        """Ask a person; return the resolution. The task is the question, its resolution the
-        answer.
-        """
+        """Ask a person: the task is the question, its resolution the answer."""
         name, known = self._run.recall(name)
-        if known is not None:
-            return msgspec.json.decode(known, type=Resolution)
-        task = derived_id("task", self._run.flow.id, name)
-        signal = await self._run.first_signal("task-resolved", task)
-        if signal is None:
+        if known is None:
             flow = self._run.flow
-            self._run.pending.append(
-                TaskRow.from_draft(
-                    task, draft, "decision", transaction=flow.transaction, flow=flow.id
+            task = derived_id("task", flow.id, name)
+            signal = await self._run.first_signal(["task-resolved"], task)
+            if signal is None:
+                self._run.pending.append(
+                    TaskRow.from_draft(
+                        task, draft, "decision", transaction=flow.transaction, flow=flow.id
+                    )
                 )
-            )
-            self._run.tell(f"{name}: asked", "task", draft.owner, draft.title)
-            await self._sleep(name, "task-resolved", task, None)
-        resolution = msgspec.json.decode(str(signal["facts"]), type=Resolution)
-        self._run.remember_signal(name, "decision", signal, actor=resolution.by)
-        await self._run.flush()
-        return resolution
+                self._run.tell(f"{name}: asked", "task", draft.owner, draft.title)
+                await self._sleep(name, ["task-resolved"], task, None)
+            answer = msgspec.json.decode(str(signal["facts"]), type=Resolution)
+            self._run.remember_signal(name, signal, actor=answer.by)
+            await self._run.flush()
+            known = self._run.recorded(name)
+        news = msgspec.json.decode(known, type=_News)
+        return msgspec.json.decode(news.facts, type=Resolution)
 
-    async def claim(self, kind: str, value: str) -> bool:
-        """Take a name that only one flow may have; False where another flow has it."""
+    async def outcome_of(self, name: str, flow: str, kind: type[T]) -> T | None:
+        """Return what the latest finished flow of that name in this transaction came to."""
+        name, known = self._run.recall(name)
+        if known is None:
+            result = await self._run.latest_result(flow)
+            self._run.remember_found(name, result or "null")
+            known = self._run.recorded(name)
+        return cast("T | None", msgspec.json.decode(known, type=cast("Any", kind | None)))
+
+    async def claim(self, kind: str, value: str) -> "Claim":
+        """Take a name that only one flow may have; say whose it is."""
         self._run.pending.append(ClaimRow(kind, value, self._run.flow.id))
         await self._run.flush()
-        return await self._run.owner_of(kind, value) == self._run.flow.id
+        flow, transaction = await self._run.owner_of(kind, value)
+        return Claim(mine=flow == self._run.flow.id, transaction=transaction)
 
     async def announce(self, event: EventName, facts: msgspec.Struct, *, key: str) -> None:
         """Tell the others: start the flow that answers to `event`, wake who waits, publish it."""
@@ -193,16 +218,23 @@ class Story:
         """Make the transaction findable by `value`, from the next record on."""
         self._run.pending.append(ReferenceRow(kind, value, self.transaction))
 
-    def refuse(self, resolution: Resolution, what: str) -> NoReturn:
-        """End here because a person said no."""
-        raise Declined(f"{what} was declined: {resolution.reason or 'no reason given'}")
-
-    async def _sleep(self, name: str, event: str, key: str, within: timedelta | None) -> NoReturn:
+    async def _sleep(
+        self, name: str, events: list[str], key: str, within: timedelta | None
+    ) -> NoReturn:
         flow = self._run.flow
         due = None if within is None else self._run.now() + within
-        self._run.pending.append(AwaitedRow(flow.id, name, event, key, due, flow.title))
+        self._run.pending += [
+            AwaitedRow(flow.id, name, event, key, due, flow.title) for event in events
+        ]
         await self._run.flush(status="waiting")
         raise Suspended
+
+
+class _News(msgspec.Struct, frozen=True):
+    """What a wait recorded: which event came, and its facts."""
+
+    event: str
+    facts: msgspec.Raw
 
 
 def _decoded(known: bytes, call: Callable[..., Any]) -> Any:

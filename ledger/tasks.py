@@ -26,6 +26,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     id: str
     kind: str
     reason: str
+    subject: str
     title: str
     detail: str
     affected: str
@@ -42,7 +43,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 _COLUMNS = (
-    "id, kind, reason, title, detail, affected, fix, owner, actions, status, raised_at,"
+    "id, kind, reason, subject, title, detail, affected, fix, owner, actions, status, raised_at,"
     " transaction_id, flow_id, message_id, resolved_at, resolution"
 )
 
@@ -54,6 +55,10 @@ delete from step where flow_id = $1 and kind in ('ask', 'decide') and number > c
 _RETRY = (
     "update flow set status = 'ready', attempts = 0, wake_at = null, failure = null where id = $1"
 )
+# What an abandoned flow claimed is free again, unless it has changed something outside already.
+_FREE = """
+delete from claim where flow_id = $1 and not exists (
+    select 1 from step where flow_id = $1 and kind in ('effect', 'disclose'))"""
 _ABANDON = "update flow set status = 'abandoned', ended_at = now() where id = $1"
 
 
@@ -77,6 +82,16 @@ class Tasks:
             transaction,
             owner,
             limit,
+        )
+        return [_task(row) for row in rows]
+
+    async def about(self, name: str, *, reason: str) -> list[Task]:
+        """Return the tasks of one reason that go by this name: id, subject or business key."""
+        rows = await self._database.rows(
+            f"select {_COLUMNS} from task where reason = $2 and (id = $1 or subject = $1"
+            " or flow_id in (select id from flow where key = $1)) order by raised_at",
+            name,
+            reason,
         )
         return [_task(row) for row in rows]
 
@@ -119,11 +134,9 @@ class Tasks:
             signal = SignalRow(task.transaction, None, "task-resolved", task.id, answer)
             await insert_rows(connection, [signal])
         if task.kind == "stuck":
-            if resolution.action == "retry":
-                await connection.execute(_FORGET, task.flow)
-            await connection.execute(
-                _RETRY if resolution.action == "retry" else _ABANDON, task.flow
-            )
+            again = resolution.action == "retry"
+            for sql in (_FORGET, _RETRY) if again else (_FREE, _ABANDON):
+                await connection.execute(sql, task.flow)
         await connection.execute("select pg_notify('suture_work', '')")
         await connection.execute("select pg_notify('suture_live', $1)", task.transaction or "")
 
@@ -160,6 +173,7 @@ def _task(row: "Record") -> Task:
         id=row["id"],
         kind=row["kind"],
         reason=row["reason"],
+        subject=row["subject"],
         title=row["title"],
         detail=row["detail"],
         affected=row["affected"],

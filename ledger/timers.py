@@ -23,8 +23,9 @@ values ($1, $2, $3, 'task', 'ledger', 'overdue', $4)"""
 
 _MISSED = """
 update flow set status = 'ready' from awaited, signal
-where flow.status = 'waiting' and awaited.flow_id = flow.id and signal.taken_by is null
-  and signal.event = awaited.event and signal.key = awaited.key"""
+where flow.status = 'waiting' and awaited.flow_id = flow.id
+  and signal.event = awaited.event and signal.key = awaited.key
+  and not exists (select 1 from taken where signal_id = signal.id and flow_id = flow.id)"""
 
 
 class Timers:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from canonical.errors import NotFound
-from canonical.request import Reference
 from ledger.database import Database
 
 if TYPE_CHECKING:
@@ -87,6 +86,23 @@ select t.id, t.title, t.opened_at, t.changed_at, {_STATUS} as status,
 from transaction t where ($1 = '' or t.id < $1) order by t.id desc limit $2"""
 
 
+_NAMED = """
+select r.value, r.transaction_id as transaction, t.changed_at,
+       (select count(*) from task k
+        where k.transaction_id = t.id and k.status = 'open') as open_tasks
+from reference r join transaction t on t.id = r.transaction_id
+where r.kind = $1 order by r.at desc limit $2"""
+
+
+class NamedTransaction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A transaction under one of its names."""
+
+    value: str
+    transaction: str
+    changed_at: datetime
+    open_tasks: int
+
+
 class Traces:
     """Finds and tells transactions."""
 
@@ -116,14 +132,10 @@ class Traces:
             )
         return str(row["id"])
 
-    async def references(self, kind: str, *, limit: int = 100) -> list[Reference]:
-        """Return the newest references of a kind."""
-        rows = await self._database.rows(
-            "select kind, value from reference where kind = $1 order by at desc limit $2",
-            kind,
-            limit,
-        )
-        return [Reference(row["kind"], row["value"]) for row in rows]
+    async def named(self, kind: str, *, limit: int = 100) -> list[NamedTransaction]:
+        """Return the newest names of a kind (such as order), each with its transaction."""
+        rows = await self._database.rows(_NAMED, kind, limit)
+        return [NamedTransaction(**dict(row)) for row in rows]
 
     async def trace(self, transaction: str) -> TransactionTrace:
         """Return everything about one transaction, hops in the order they were written."""
@@ -146,6 +158,13 @@ class Traces:
             flows=await self._flows(transaction),
             hops=await self.hops(transaction),
         )
+
+    async def facts_of(self, flow: str) -> bytes:
+        """Return what a flow began with, as JSON."""
+        row = await self._database.row("select facts from flow where id = $1", flow)
+        if row is None:
+            raise NotFound("no such flow", where=flow)
+        return str(row["facts"]).encode()
 
     async def _flows(self, transaction: str) -> tuple[FlowState, ...]:
         rows = await self._database.rows(

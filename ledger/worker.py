@@ -36,13 +36,16 @@ class Worker:
         self.identity = new_id("worker")
         self._platform = platform
         self._timers = Timers(platform.database)
-        self._known = [f"{flow.name}/{flow.version}" for flow in platform.catalogue.flows.values()]
+        self._known: list[str] = []
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._wanted = asyncio.Event()
         self._stopping = False
 
     def start(self) -> None:
+        """Start working on the flows that are installed by now."""
+        flows = self._platform.catalogue.flows.values()
+        self._known = [f"{flow.name}/{flow.version}" for flow in flows]
         hearing = self._platform.database.listen("suture_work", self._heard)
         for loop in (self._claim_loop(), hearing, self._tend_loop()):
             self._loops.append(asyncio.create_task(loop))

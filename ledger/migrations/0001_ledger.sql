@@ -97,7 +97,7 @@ create table awaited (
     due_at      timestamptz,
     overdue     boolean not null default false,
     affected    text not null default '',
-    primary key (flow_id, name)
+    primary key (flow_id, event)
 );
 create index awaited_event on awaited (event, key);
 create index awaited_due on awaited (due_at) where not overdue;
@@ -109,10 +109,16 @@ create table signal (
     event           text not null,
     key             text not null,
     facts           jsonb not null,
-    at              timestamptz not null default now(),
-    taken_by        text
+    at              timestamptz not null default now()
 );
-create index signal_open on signal (event, key, id) where taken_by is null;
+create index signal_event on signal (event, key, id);
+
+-- A signal is news for whoever waits for it: each flow takes it once.
+create table taken (
+    signal_id   bigint not null references signal,
+    flow_id     text not null references flow,
+    primary key (signal_id, flow_id)
+);
 
 create table task (
     id              text primary key,
@@ -121,6 +127,7 @@ create table task (
     message_id      text references message,
     kind            text not null check (kind in ('stuck', 'decision', 'refused', 'overdue')),
     reason          text not null,
+    subject         text not null default '',
     title           text not null,
     detail          text not null,
     affected        text not null default '',
@@ -135,6 +142,7 @@ create table task (
 create index task_open on task (raised_at) where status = 'open';
 create index task_of on task (transaction_id);
 create index task_flow on task (flow_id);
+create index task_subject on task (subject) where subject <> '';
 
 create table outbox (
     id              text primary key,

@@ -1,0 +1,1 @@
+"""Experience APIs: one folder per audience; they reshape, they never decide."""

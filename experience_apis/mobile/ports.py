@@ -1,0 +1,23 @@
+"""What the scanner needs of others."""
+
+from typing import Protocol
+
+from canonical.inventory import StockLevel
+from canonical.item import Item, ItemCode, ItemId, ScannedLabel
+
+
+class Labels(Protocol):
+    """Reads what a barcode says: GTIN, UDI (GS1, HIBCC, ICCBBA), or a number of the house."""
+
+    def read(self, text: str) -> ScannedLabel: ...
+
+
+class Crosswalk(Protocol):
+    async def resolve(self, codes: tuple[ItemCode, ...]) -> ItemId: ...
+
+
+class Shelf(Protocol):
+    """Items and stock as the ERP counts them."""
+
+    async def item(self, item: ItemId) -> Item: ...
+    async def stock(self, item: ItemId, facility: str, location: str) -> StockLevel: ...

@@ -1,0 +1,83 @@
+"""Experience API: operations. Transactions as a list, as a timeline, and live."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+import msgspec
+from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter, SkipValidation
+from litestar.response import Stream
+
+from experience_apis.operations.views import (
+    TransactionList,
+    TransactionView,
+    transaction_list,
+    transaction_view,
+)
+from ledger.ledger import Ledger
+
+_HEARTBEAT_SECONDS = 15.0
+
+
+@get(
+    "/transactions",
+    operation_id="listTransactions",
+    summary="List business transactions, newest first",
+    scope="experience.operations:read",
+)
+async def list_transactions(
+    ledger: NamedDependency[SkipValidation[Ledger]],
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+    before: Annotated[str, QueryParameter(max_length=64)] = "",
+) -> TransactionList:
+    rows = await ledger.traces.listed(limit=limit + 1, before=before)
+    return transaction_list(rows, limit=limit)
+
+
+@get(
+    "/transactions/{name:str}",
+    operation_id="showTransaction",
+    summary="Show one transaction, hop by hop",
+    scope="experience.operations:read",
+)
+async def show_transaction(
+    name: FromPath[str], ledger: NamedDependency[SkipValidation[Ledger]]
+) -> TransactionView:
+    """Find it by its id, order number, MSH-10, ISA13, invoice number or task id."""
+    trace = await ledger.traces.trace(await ledger.traces.find(name))
+    tasks = await ledger.tasks.listed(status="any", transaction=trace.id)
+    return transaction_view(trace, tasks)
+
+
+@get(
+    "/events",
+    operation_id="watchTransactions",
+    summary="Watch which transaction has just changed (server-sent events)",
+    scope="experience.operations:read",
+    include_in_schema=False,
+)
+async def watch_transactions(ledger: NamedDependency[SkipValidation[Ledger]]) -> Stream:
+    return Stream(
+        _news(ledger), media_type="text/event-stream", headers={"cache-control": "no-store"}
+    )
+
+
+async def _news(ledger: Ledger) -> AsyncGenerator[bytes]:
+    async with ledger.live.watch() as queue:
+        yield b": watching\n\n"
+        while True:
+            try:
+                transaction = await asyncio.wait_for(queue.get(), _HEARTBEAT_SECONDS)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            told = msgspec.json.encode({"transaction": transaction})
+            yield b"event: transaction\ndata: " + told + b"\n\n"
+
+
+router = Router(
+    "/experience/v1/operations",
+    route_handlers=[list_transactions, show_transaction, watch_transactions],
+)

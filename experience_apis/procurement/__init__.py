@@ -1,0 +1,1 @@
+"""For buyers (EXP-02)."""

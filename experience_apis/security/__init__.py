@@ -1,0 +1,1 @@
+"""For security reviewers (EXP-13)."""

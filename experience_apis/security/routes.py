@@ -1,0 +1,44 @@
+"""Experience API: the audit trail."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter, SkipValidation
+
+from experience_apis.security.views import AuditPage, AuditRow
+from ledger.ledger import Ledger
+
+Kind = Literal[
+    "", "call", "message", "transformation", "approval", "access", "event", "master-data"
+]
+
+
+@get(
+    "/audit-events",
+    operation_id="listAuditEvents",
+    summary="List audit records, newest first",
+    scope="experience.security:read",
+)
+async def list_audit_events(
+    ledger: NamedDependency[SkipValidation[Ledger]],
+    kind: Annotated[Kind, QueryParameter()] = "",
+    actor: Annotated[str, QueryParameter(max_length=128)] = "",
+    transaction: Annotated[str, QueryParameter(max_length=64)] = "",
+    before: Annotated[datetime | None, QueryParameter()] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500)] = 100,
+) -> AuditPage:
+    found = await ledger.audit.recent(
+        limit=limit, kind=kind, actor=actor, transaction=transaction, before=before
+    )
+    return AuditPage(
+        items=tuple(
+            AuditRow(id=identifier, at=at, **msgspec.structs.asdict(record))
+            for identifier, at, record in found
+        )
+    )
+
+
+router = Router("/experience/v1/security", route_handlers=[list_audit_events])

@@ -1,0 +1,156 @@
+"""The HTTP application: routes inside, policies around them in the order of gateway.toml.
+
+correlation · headers · audit · problems · body limit · token · rate limit      (gateway.toml)
+  └─ Litestar: scope of the route ─ handler
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, ControllerRouterHandler
+
+from canonical.clock import Clock
+from canonical.request import Principal, RequestFacts
+from gateway.authorization import Authorization, describe_server
+from gateway.authorization import router as authorization_routes
+from gateway.config import Config
+from gateway.health import Pings
+from gateway.health import router as health_routes
+from gateway.labels import Labels
+from gateway.metrics import Metrics, read_metrics
+from gateway.openapi import TIERS
+from gateway.pages import router as page_routes
+from gateway.problems import problem
+from gateway.redelivery import Redelivery
+from gateway.wiring import Doors, Systems
+from ledger.audit_trail import Evidence
+from ledger.figures import Figures
+from ledger.ledger import Ledger
+from policies.edge import CallRecord, Edge
+from policies.rate_limit import Gcra
+from policies.scopes import declared_scope, require_scope
+
+
+class UncoveredRoute(Exception):
+    """A route that names neither a scope nor why it is public: the gateway does not start."""
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the application is made of."""
+
+    config: Config
+    ledger: Ledger
+    systems: Systems
+    doors: Doors
+    authorization: Authorization
+    verify: Callable[[bytes, float], Principal]
+    limiter: Gcra
+    pings: Pings
+    metrics: Metrics
+    clock: Clock
+
+
+def create_app(parts: Parts) -> ASGIApp:
+    """Return the finished application; raises `UncoveredRoute` rather than serve an open route."""
+    tiers: list[ControllerRouterHandler] = [
+        router for routers in TIERS.values() for router in routers
+    ]
+    inner = Litestar(
+        route_handlers=[
+            *tiers,
+            authorization_routes,
+            describe_server,
+            health_routes,
+            page_routes,
+            read_metrics,
+        ],
+        guards=[require_scope],
+        dependencies=_dependencies(parts),
+        exception_handlers={Exception: _leave_to_the_edge},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,
+    )
+    _refuse_uncovered(inner)
+    app: ASGIApp = parts.metrics(inner)
+    edge = _edge(parts)
+    for policy in reversed(parts.config.pipeline):
+        app = policy(app, edge)
+    return app
+
+
+def _dependencies(parts: Parts) -> dict[str, Provide]:
+    given: dict[str, object] = {
+        "ledger": parts.ledger,
+        "hl7": parts.doors.hl7,
+        "fhir": parts.doors.fhir,
+        "x12": parts.doors.x12,
+        "erp": parts.systems.erp,
+        "orders": parts.systems.erp,
+        "shelf": parts.systems.erp,
+        "crosswalk": parts.systems.records,
+        "labels": Labels(),
+        "redelivery": Redelivery(parts.ledger, parts.doors),
+        "authorization": parts.authorization,
+        "pings": parts.pings,
+        "metrics": parts.metrics,
+        "figures": Figures(parts.ledger.database, parts.ledger.writer),
+    }
+    return {"facts": Provide(_facts)} | {name: _given(value) for name, value in given.items()}
+
+
+def _given(value: object) -> Provide:
+    async def provide() -> object:
+        return value
+
+    return Provide(provide)
+
+
+async def _facts(request: Request[Any, Any, State]) -> RequestFacts:
+    facts: RequestFacts = request.scope["state"]["facts"]
+    return facts
+
+
+def _leave_to_the_edge(_request: Request[Any, Any, State], exc: Exception) -> Any:
+    """Render nothing here: `problem-details` does, for everything that leaves the application."""
+    raise exc
+
+
+def _edge(parts: Parts) -> Edge:
+    async def audit(call: CallRecord) -> None:
+        await parts.ledger.record(
+            Evidence(
+                kind="call",
+                actor=call.client or "anonymous",
+                action=f"{call.method} {call.path}",
+                outcome=call.failure or str(call.status),
+                transaction=call.transaction,
+                correlation_id=call.correlation_id,
+                detail={
+                    "status": str(call.status),
+                    "token": call.token_id,
+                    "ms": f"{call.duration_ms:.1f}",
+                },
+            )
+        )
+
+    return Edge(
+        verify=parts.verify,
+        audit=audit,
+        limiter=parts.limiter,
+        clock=parts.clock,
+        problem=problem,
+    )
+
+
+def _refuse_uncovered(app: Litestar) -> None:
+    for route in app.routes:
+        handlers = route.route_handlers if isinstance(route, HTTPRoute) else []
+        for handler in handlers:
+            if declared_scope(handler.opt) is None and handler.operation_id is not None:
+                raise UncoveredRoute(f"{route.path} ({handler.operation_id}) names no scope")

@@ -1,0 +1,139 @@
+"""The configuration: `gateway.toml` as typed Structs, refused with the exact path when wrong.
+
+Secrets are never in the file: they come from the environment, `NAME` or `NAME_FILE`. Nothing else
+reads the environment.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from gateway.catalogue import Policy
+from process_apis.invoice_matching.rules import MatchTolerance
+from process_apis.requisition_to_order.rules import ApprovalPolicy
+from system_apis.ehr.fhir_r4.feed import FhirFeed
+from system_apis.ehr.hl7v2_feed.wire import Feed
+from system_apis.erp.s4hana.settings import S4Settings
+
+Role = Literal["api", "listener", "worker"]
+ROLES: tuple[Role, ...] = ("api", "listener", "worker")
+
+
+class ConfigurationRefused(Exception):
+    """The configuration does not hold; the text says where and why."""
+
+
+class _Section(
+    msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True
+):
+    """A table of gateway.toml: unknown keys are refused."""
+
+
+class Server(_Section, frozen=True, kw_only=True):
+    """Where HTTP is served, and the issuer that tokens name ('' takes the address served)."""
+
+    host: str = "127.0.0.1"
+    port: int = 8420
+    issuer: str = ""
+    token_seconds: int = 600
+
+
+class Mllp(_Section, frozen=True, kw_only=True):
+    """Where HL7 v2 is listened for. 2575 is the registered port of MLLP."""
+
+    host: str = "127.0.0.1"
+    port: int = 2575
+    max_frame_bytes: int = 1_048_576
+    idle_seconds: float = 300.0
+
+
+class Upstream(_Section, frozen=True, kw_only=True):
+    """A system we call. `user` with the secret of `password_secret` is basic authentication."""
+
+    url: str
+    timeout_seconds: float = 10.0
+    attempts: int = 3
+    failures_to_open: int = 5
+    open_seconds: float = 5.0
+    user: str = ""
+    password_secret: str = ""
+
+
+class Facility(_Section, frozen=True, kw_only=True):
+    """A hospital: its ERP plant and its time zone (IANA)."""
+
+    id: str
+    zone: str
+
+
+class Feeds(_Section, frozen=True, kw_only=True):
+    """How each sender's documents are to be read."""
+
+    hl7v2: tuple[Feed, ...] = ()
+    fhir: FhirFeed | None = None
+
+
+class Edi(_Section, frozen=True, kw_only=True):
+    """Our own interchange identifiers, each `qualifier:id` (ISA05/06)."""
+
+    own: tuple[str, ...] = ()
+
+
+class Observability(_Section, frozen=True, kw_only=True):
+    """How much is traced (0 to 1), and where spans go."""
+
+    sample_ratio: float = 0.1
+    spans: Literal["off", "console"] = "off"
+
+
+class Config(_Section, frozen=True, kw_only=True):
+    """All of gateway.toml. `pipeline` is the inbound policies, outermost first."""
+
+    pipeline: tuple[Policy, ...]
+    server: Server = Server()
+    mllp: Mllp = Mllp()
+    state_folder: str = ".suture"
+    facilities: tuple[Facility, ...] = ()
+    upstreams: dict[str, Upstream] = {}
+    feeds: Feeds = Feeds()
+    erp: S4Settings = msgspec.field(default_factory=S4Settings)
+    edi: Edi = Edi()
+    approval: ApprovalPolicy = msgspec.field(default_factory=ApprovalPolicy)
+    matching: MatchTolerance = msgspec.field(default_factory=MatchTolerance)
+    observability: Observability = Observability()
+
+
+def load(path: Path) -> Config:
+    """Read and check the file, or raise `ConfigurationRefused` naming the place."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return msgspec.toml.decode(text, type=Config)
+    except FileNotFoundError as exc:
+        raise ConfigurationRefused(f"{path} does not exist") from exc
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError, msgspec.DecodeError) as exc:
+        raise ConfigurationRefused(f"{path}: {exc}") from exc
+
+
+def setting(name: str, default: str = "") -> str:
+    """Return a setting from the environment."""
+    return os.environ.get(name, default)
+
+
+def provide(name: str, value: str) -> None:
+    """Give a setting that the environment leaves open (the demonstration's own secrets)."""
+    os.environ.setdefault(name, value)
+
+
+def secret(name: str) -> str:
+    """Return a secret from `NAME`, or from the file that `NAME_FILE` names; '' where unset."""
+    value = os.environ.get(name, "")
+    file = os.environ.get(f"{name}_FILE", "")
+    if value or not file:
+        return value
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise ConfigurationRefused(f"{name}_FILE: cannot read {file}") from exc

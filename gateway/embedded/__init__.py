@@ -1,0 +1,1 @@
+"""PostgreSQL and Valkey from their wheels, for installations that name no server of their own."""

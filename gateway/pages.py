@@ -1,0 +1,128 @@
+"""Pages: the operations console, and the API documentation with Swagger UI. All offline."""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+from litestar import MediaType, Response, Router, get
+from litestar.params import FromPath
+
+from canonical.errors import NotFound
+from gateway.openapi import TIERS, encoded
+
+_CONSOLE = Path(__file__).resolve().parent.parent / "experience_apis" / "operations" / "console"
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+_DOCS = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Suture APIs</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/assets/swagger-ui-standalone-preset.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_START = """window.ui = SwaggerUIBundle({
+  urls: [
+    { name: "Experience APIs", url: "/openapi/experience.json" },
+    { name: "Process APIs", url: "/openapi/process.json" },
+    { name: "System APIs", url: "/openapi/system.json" },
+  ],
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
+  layout: "StandaloneLayout",
+});
+"""
+
+
+@get("/console", operation_id="openConsole", public=True)
+async def open_console() -> Response[bytes]:
+    """Show the operations console; its data needs a token."""
+    return _file(_CONSOLE, "index.html")
+
+
+@get("/console/{name:str}", operation_id="readConsoleFile", public=True)
+async def read_console_file(name: FromPath[str]) -> Response[bytes]:
+    """Return a script, style or picture of the console."""
+    return _file(_CONSOLE, name)
+
+
+@get("/docs", operation_id="openDocs", public=True)
+async def open_docs() -> Response[str]:
+    """Show the API documentation."""
+    return Response(_DOCS, media_type=MediaType.HTML)
+
+
+@get("/docs/start.js", operation_id="startDocs", public=True)
+async def start_docs() -> Response[str]:
+    """Return the few lines that start Swagger UI."""
+    return Response(_START, media_type=_TYPES[".js"])
+
+
+@get("/docs/assets/{name:str}", operation_id="readDocsFile", public=True)
+async def read_docs_file(name: FromPath[str]) -> Response[bytes]:
+    """Return a file of Swagger UI from its installed package."""
+    return _file(_swagger_folder(), name)
+
+
+@get("/openapi/{name:str}", operation_id="readOpenapi", public=True)
+async def read_openapi(name: FromPath[str]) -> Response[bytes]:
+    """Return the OpenAPI document of a tier."""
+    tier, _, suffix = name.partition(".")
+    if tier not in TIERS or suffix != "json":
+        raise NotFound("no such document", expected=", ".join(f"{known}.json" for known in TIERS))
+    return Response(_document(tier), media_type=MediaType.JSON)
+
+
+@cache
+def _document(tier: str) -> bytes:
+    return encoded(tier)
+
+
+@cache
+def _swagger_folder() -> Path:
+    spec = importlib.util.find_spec("openapi_ui_bundles")
+    if spec is None or spec.origin is None:
+        raise NotFound("Swagger UI is not installed", fix="install openapi-ui-bundles")
+    return Path(spec.origin).parent / "swagger_ui" / "vendor"
+
+
+@cache
+def _content(folder: Path) -> dict[str, bytes]:
+    """Read a folder once: only what is in it can be asked for."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix in _TYPES}
+
+
+def _file(folder: Path, name: str) -> Response[bytes]:
+    body = _content(folder).get(name)
+    if body is None:
+        raise NotFound("no such file")
+    return Response(body, media_type=_TYPES[Path(name).suffix])
+
+
+router = Router(
+    "/",
+    route_handlers=[
+        open_console,
+        read_console_file,
+        open_docs,
+        start_docs,
+        read_docs_file,
+        read_openapi,
+    ],
+)

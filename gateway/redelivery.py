@@ -1,0 +1,25 @@
+"""Reads a refused document again through the door it came by."""
+
+from canonical.errors import StateConflict
+from gateway.wiring import Doors
+from ledger.ledger import Ledger
+
+
+class Redelivery:
+    """Hands kept documents to their doors again, byte-exact."""
+
+    def __init__(self, ledger: Ledger, doors: Doors) -> None:
+        self._ledger = ledger
+        self._doors = doors
+
+    async def redeliver(self, message: str) -> None:
+        """Read the document again; when it is refused again, that is a new task."""
+        kept = await self._ledger.messages.kept(message)
+        if kept.channel == "mllp" or kept.kind.partition("^")[1]:
+            await self._doors.hl7.accept(kept.body, "mllp" if kept.channel == "mllp" else "http")
+        elif kept.channel == "edi":
+            await self._doors.x12.accept(kept.body, kept.party)
+        elif self._doors.fhir is not None and kept.channel == "http":
+            await self._doors.fhir.accept(kept.body, kept.party)
+        else:
+            raise StateConflict("nobody reads this kind of document any more", where=message)

@@ -1,0 +1,243 @@
+"""One running gateway: stores, ledger, systems, doors, worker, sockets; opened and closed in
+order.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import redis.asyncio as redis
+from granian.constants import Interfaces
+from granian.server.embed import Server as Granian
+
+from canonical.clock import Clock, utc_now
+from gateway.app import Parts, create_app
+from gateway.authorization import Authorization
+from gateway.config import ROLES, Config, Role, secret, setting
+from gateway.embedded.postgres import start_postgres
+from gateway.embedded.valkey import start_valkey
+from gateway.health import Pings
+from gateway.metrics import Metrics
+from gateway.upstreams import open_upstreams
+from gateway.wiring import STARTS, connect, flows, open_doors
+from ledger.ledger import open_ledger
+from policies.oauth.keys import kept_signing_keys, signing_keys
+from policies.oauth.tokens import TokenIssuer, TokenVerifier
+from policies.rate_limit import Gcra
+from system_apis.ehr.hl7v2_feed.listener import MllpListener
+
+log = logging.getLogger("suture")
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a running gateway is found."""
+
+    parts: Parts
+    url: str
+    mllp_port: int | None
+    notes: tuple[str, ...] = ()
+
+
+class Stores(msgspec.Struct, frozen=True, kw_only=True):
+    """Where PostgreSQL and Valkey are."""
+
+    dsn: str
+    valkey: str
+
+
+@asynccontextmanager
+async def open_stores(config: Config) -> AsyncGenerator[Stores]:
+    """Use the servers that the environment names, or start our own."""
+    home = state_folder(config)
+    async with AsyncExitStack() as stack:
+        dsn, valkey = setting("SUTURE_DATABASE_URL"), setting("SUTURE_REDIS_URL")
+        if not dsn:
+            postgres = await start_postgres(home)
+            stack.push_async_callback(postgres.stop)
+            dsn = postgres.dsn
+        if not valkey:
+            server = await start_valkey(home)
+            stack.push_async_callback(server.stop)
+            valkey = server.url
+        yield Stores(dsn=dsn, valkey=valkey)
+
+
+@asynccontextmanager
+async def open_parts(
+    config: Config, clock: Clock = utc_now, stores: Stores | None = None
+) -> AsyncGenerator[Parts]:
+    """Open everything but sockets and workers; `stores` that are given stay the caller's."""
+    async with AsyncExitStack() as stack:
+        stores = stores or await stack.enter_async_context(open_stores(config))
+        ledger = await stack.enter_async_context(
+            open_ledger(stores.dsn, secret=ledger_secret(config), clock=clock)
+        )
+        cache = _valkey(stores.valkey)
+        stack.push_async_callback(cache.aclose)
+        limiter = Gcra(cache)
+        upstreams = await stack.enter_async_context(open_upstreams(config))
+        systems = connect(config, ledger, upstreams, clock)
+        ledger.catalogue.install(flows(config, systems), STARTS)
+        authorization, verifier = _authorization(config, clock)
+        yield Parts(
+            config=config,
+            ledger=ledger,
+            systems=systems,
+            doors=open_doors(config, ledger, systems, clock),
+            authorization=authorization,
+            verify=verifier.verify,
+            limiter=limiter,
+            pings=Pings(
+                needed={"postgresql": ledger.database.ping},
+                useful={"valkey": partial(_ping, cache)},
+            ),
+            metrics=Metrics(),
+            clock=clock,
+        )
+
+
+def _valkey(url: str) -> redis.Redis:
+    return redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped kwargs
+        url, socket_timeout=1.0, socket_connect_timeout=1.0
+    )
+
+
+async def _ping(cache: redis.Redis) -> None:
+    await cache.ping()  # pyright: ignore[reportUnknownMemberType] - untyped kwargs
+
+
+@asynccontextmanager
+async def running_gateway(
+    config: Config,
+    roles: Iterable[Role] = ROLES,
+    clock: Clock = utc_now,
+    stores: Stores | None = None,
+) -> AsyncGenerator[Running]:
+    """Run a gateway in these roles; on leaving, take no more, finish what is in hand, close."""
+    wanted, notes = set(roles), list[str]()
+    async with AsyncExitStack() as stack:
+        config = _with_port(config, notes)
+        parts = await stack.enter_async_context(open_parts(config, clock, stores))
+        if "worker" in wanted:
+            parts.ledger.worker.start()
+            stack.push_async_callback(parts.ledger.worker.stop)
+        mllp = None
+        if "listener" in wanted:
+            mllp = await stack.enter_async_context(_listening(parts, notes))
+        if "api" in wanted:
+            await stack.enter_async_context(_serving(parts))
+        url = f"http://{config.server.host}:{config.server.port}"
+        yield Running(parts=parts, url=url, mllp_port=mllp, notes=tuple(notes))
+
+
+@asynccontextmanager
+async def _listening(parts: Parts, notes: list[str]) -> AsyncGenerator[int]:
+    mllp = parts.config.mllp
+    port = free_port(mllp.host, mllp.port)
+    if port != mllp.port:
+        notes.append(f"port {mllp.port} is taken: MLLP listens on {port}")
+    listener = MllpListener(
+        parts.doors.hl7, mllp.host, port, mllp.max_frame_bytes, mllp.idle_seconds
+    )
+    bound = await listener.start()
+    try:
+        yield bound
+    finally:
+        await listener.stop()
+
+
+@asynccontextmanager
+async def _serving(parts: Parts) -> AsyncGenerator[None]:
+    server = parts.config.server
+    granian = Granian(
+        create_app(parts),
+        address=server.host,
+        port=server.port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_enabled=False,
+    )
+    serving = asyncio.create_task(granian.serve(), name="http")
+    await _answering(server.host, server.port, serving)
+    try:
+        yield
+    finally:
+        granian.stop()
+        await asyncio.wait({serving}, timeout=10)
+
+
+async def _answering(host: str, port: int, serving: "asyncio.Task[None]") -> None:
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.02)
+            continue
+        writer.close()
+        return
+    await serving
+
+
+def _with_port(config: Config, notes: list[str]) -> Config:
+    """Replace a port that is taken by a free one, and say so."""
+    server = config.server
+    port = free_port(server.host, server.port)
+    if port != server.port:
+        notes.append(f"port {server.port} is taken: HTTP is served on {port}")
+    return msgspec.structs.replace(config, server=msgspec.structs.replace(server, port=port))
+
+
+def free_port(host: str, wanted: int) -> int:
+    """Return `wanted`, or any free port where it is taken (0 asks for any)."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError(f"no free port on {host}")
+
+
+def ledger_secret(config: Config) -> bytes:
+    """Return the secret that seals bodies and contexts: SUTURE_KEY, else a file made once."""
+    given = secret("SUTURE_KEY")
+    if given:
+        return given.encode()
+    file = state_folder(config) / "keys" / "ledger.key"
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not file.exists():
+        draft = file.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_bytes(secrets.token_bytes(32))
+        with contextlib.suppress(FileExistsError):  # another process was first: its key holds
+            os.link(draft, file)
+        draft.unlink()
+    return file.read_bytes()
+
+
+def state_folder(config: Config) -> Path:
+    """Return where this installation keeps what it makes itself."""
+    return Path(config.state_folder).resolve()
+
+
+def _authorization(config: Config, clock: Clock) -> tuple[Authorization, TokenVerifier]:
+    server = config.server
+    url = server.issuer or f"http://{server.host}:{server.port}"
+    given = setting("SUTURE_SIGNING_KEY_FILE")
+    folder = state_folder(config) / "keys"
+    keys = signing_keys(Path(given)) if given else kept_signing_keys(folder / "signing.jwks")
+    issuer = TokenIssuer(
+        keys=keys, issuer=url, audience="suture", lifetime_seconds=server.token_seconds
+    )
+    verifier = TokenVerifier(keys, issuer=url, audience="suture")
+    return Authorization(keys=keys, issuer=issuer, url=url, clock=clock), verifier

@@ -1,0 +1,144 @@
+"""Which client answers which port, which event starts which process: the place that knows both."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import msgspec
+
+from canonical.case import SurgicalCase
+from canonical.clock import Clock
+from canonical.invoice import Invoice
+from canonical.order import PurchaseOrder
+from canonical.request import EventName
+from canonical.requisition import Requisition
+from canonical.shipment import Receipt
+from canonical.usage import UsageEvent
+from gateway.config import Config
+from gateway.master_data import MasterData
+from gateway.upstreams import Upstreams
+from ledger.catalogue import FlowDefinition
+from ledger.ledger import Ledger
+from process_apis.case_demand import flow as case_demand
+from process_apis.invoice_matching import flow as invoice_matching
+from process_apis.order_to_receipt import flow as order_to_receipt
+from process_apis.receiving import flow as receiving
+from process_apis.requisition_to_order import flow as requisition_to_order
+from process_apis.usage_to_replenishment import flow as usage_to_replenishment
+from system_apis.edi.x12.client import X12Sender
+from system_apis.edi.x12.intake import X12Intake
+from system_apis.ehr.fhir_r4.client import FhirChargeReview
+from system_apis.ehr.fhir_r4.intake import FhirIntake
+from system_apis.ehr.hl7v2_feed.intake import Hl7Intake
+from system_apis.erp.s4hana.client import S4Hana
+
+STARTS: Mapping[EventName, str] = {
+    "case-scheduled": "case-demand",
+    "item-used": "usage-to-replenishment",
+    "requisition-raised": "requisition-to-order",
+    "order-placed": "order-to-receipt",
+    "goods-received": "receiving",
+    "invoice-received": "invoice-matching",
+}
+"""Which process answers to which fact. Facts that are not here are waited for by flows."""
+
+
+class Systems(msgspec.Struct, frozen=True, kw_only=True):
+    """The connectors of this hospital."""
+
+    erp: S4Hana
+    charges: FhirChargeReview
+    supplier_link: X12Sender
+    records: MasterData
+
+
+class Doors(msgspec.Struct, frozen=True, kw_only=True):
+    """Where documents come in."""
+
+    hl7: Hl7Intake
+    fhir: FhirIntake | None
+    x12: X12Intake
+
+
+def connect(config: Config, ledger: Ledger, upstreams: Upstreams, clock: Clock) -> Systems:
+    """Plug the connectors in: another ERP is another class here, and nothing above notices."""
+    zones = {facility.id: facility.zone for facility in config.facilities}
+    return Systems(
+        erp=S4Hana(upstreams.client("erp"), config.erp, clock),
+        charges=FhirChargeReview(upstreams.client("ehr")),
+        supplier_link=X12Sender(ledger.messages, upstreams.client, clock),
+        records=MasterData(ledger.registry, zones, clock),
+    )
+
+
+def open_doors(config: Config, ledger: Ledger, systems: Systems, clock: Clock) -> Doors:
+    """Make the intakes."""
+    own = frozenset((part.split(":", 1)[0], part.split(":", 1)[1]) for part in config.edi.own)
+    fhir = config.feeds.fhir
+    return Doors(
+        hl7=Hl7Intake(ledger.messages, ledger.vault, config.feeds.hl7v2, clock),
+        fhir=FhirIntake(ledger.messages, ledger.vault, fhir, clock) if fhir else None,
+        x12=X12Intake(ledger.messages, systems.records.partner_named, own, clock),
+    )
+
+
+def flows(config: Config, systems: Systems) -> list[FlowDefinition]:
+    """Return the processes with their ports filled."""
+    erp, records = systems.erp, systems.records
+    return [
+        FlowDefinition(
+            name="case-demand",
+            version=case_demand.VERSION,
+            facts=SurgicalCase,
+            owner="supply-chain",
+            run=partial(case_demand.case_demand, records=records, stock=erp),
+        ),
+        FlowDefinition(
+            name="usage-to-replenishment",
+            version=usage_to_replenishment.VERSION,
+            facts=UsageEvent,
+            owner="supply-chain",
+            opens_patient_context=True,
+            run=partial(
+                usage_to_replenishment.usage_to_replenishment,
+                records=records,
+                stock=erp,
+                costs=erp,
+                charges=systems.charges,
+            ),
+        ),
+        FlowDefinition(
+            name="requisition-to-order",
+            version=requisition_to_order.VERSION,
+            facts=Requisition,
+            owner="supply-chain",
+            run=partial(
+                requisition_to_order.requisition_to_order,
+                erp=erp,
+                contracts=records,
+                policy=config.approval,
+            ),
+        ),
+        FlowDefinition(
+            name="order-to-receipt",
+            version=order_to_receipt.VERSION,
+            facts=PurchaseOrder,
+            owner="supply-chain",
+            run=partial(
+                order_to_receipt.order_to_receipt, partners=records, link=systems.supplier_link
+            ),
+        ),
+        FlowDefinition(
+            name="receiving",
+            version=receiving.VERSION,
+            facts=Receipt,
+            owner="receiving",
+            run=partial(receiving.receiving, erp=erp, codes=records),
+        ),
+        FlowDefinition(
+            name="invoice-matching",
+            version=invoice_matching.VERSION,
+            facts=Invoice,
+            owner="accounts-payable",
+            run=partial(invoice_matching.invoice_matching, erp=erp, tolerance=config.matching),
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""The authorization server: keys, tokens, clients and the token endpoint, without routes."""

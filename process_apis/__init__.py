@@ -1,0 +1,1 @@
+"""Process APIs: one folder per business capability; they decide and coordinate."""

@@ -1,0 +1,24 @@
+"""What case demand needs of others, in canonical words."""
+
+from typing import Protocol
+
+from canonical.case import PreferenceCard
+from canonical.inventory import ParLevel, Reservation, StockLevel
+from canonical.item import ItemId
+from canonical.location import Location
+
+
+class MasterRecords(Protocol):
+    """Master data the hospital keeps in Suture's registry."""
+
+    async def location(self, facility: str, location: str) -> Location: ...
+    async def preference_card(self, procedure: str, surgeon: str) -> PreferenceCard: ...
+    async def par_levels(self, facility: str, location: str) -> list[ParLevel]: ...
+
+
+class StockBook(Protocol):
+    """Stock as the ERP counts it."""
+
+    async def stock(self, item: ItemId, facility: str, location: str) -> StockLevel: ...
+    async def reserve(self, reservation: Reservation, *, key: str) -> Reservation: ...
+    async def release(self, reservation: Reservation, *, key: str) -> Reservation: ...

@@ -1,0 +1,113 @@
+"""What a case needs and what would be short: pure decisions."""
+
+from datetime import date
+from decimal import Decimal
+
+import msgspec
+
+from canonical.case import PreferenceCard, SurgicalCase
+from canonical.inventory import ParLevel, Reservation, ReservationLine, StockLevel
+from canonical.item import ItemId, Quantity
+from canonical.location import Location
+from canonical.requisition import Requisition, RequisitionLine
+
+VERSION = "case-demand-rules/1"
+
+
+class ProjectedShortage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One item that the case would take under its threshold, in base units."""
+
+    item: ItemId
+    needed: Decimal
+    projected: Decimal
+    threshold: Decimal
+    to_order: Decimal
+    supplier: str
+
+
+class CasePlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What will be reserved for a case, and what must be bought for it."""
+
+    reservation: Reservation
+    shortages: tuple[ProjectedShortage, ...]
+
+
+class CaseReadiness(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where a case stands: its reservation (None when it was cancelled) and what was short."""
+
+    reservation: Reservation | None
+    shortages: tuple[ProjectedShortage, ...] = ()
+
+
+def case_plan(
+    case: SurgicalCase,
+    place: Location,
+    card: PreferenceCard,
+    levels: list[StockLevel],
+    pars: list[ParLevel],
+) -> CasePlan:
+    """Reserve what the card says; an item is short when the stock projected after the case is under
+    its safety level. Projected = on hand, less what is promised to others, plus what is on order.
+    """
+    stock = {level.item: level for level in levels}
+    thresholds = {par.item: par for par in pars}
+    shortages = list[ProjectedShortage]()
+    for line in card.lines:
+        projected = stock[line.item].projected - line.quantity.value
+        par = thresholds.get(line.item)
+        if par is not None and projected < par.safety:
+            shortages.append(
+                ProjectedShortage(
+                    item=line.item,
+                    needed=line.quantity.value,
+                    projected=projected,
+                    threshold=par.safety,
+                    to_order=par.par - projected,
+                    supplier=par.supplier,
+                )
+            )
+    return CasePlan(reservation=_reservation(case, place, card), shortages=tuple(shortages))
+
+
+def _reservation(case: SurgicalCase, place: Location, card: PreferenceCard) -> Reservation:
+    return Reservation(
+        case=case.case,
+        facility=case.facility,
+        cost_center=place.cost_center,
+        needed_on=case.scheduled_at.date(),
+        lines=tuple(
+            ReservationLine(item=line.item, quantity=line.quantity, location=place.id)
+            for line in card.lines
+        ),
+    )
+
+
+def requisitions(
+    case: SurgicalCase, place: Location, plan: CasePlan, units: dict[ItemId, str]
+) -> list[Requisition]:
+    """Return one requisition a supplier for what is short."""
+    suppliers = sorted({shortage.supplier for shortage in plan.shortages})
+    return [
+        Requisition(
+            facility=case.facility,
+            location=place.id,
+            cost_center=place.cost_center,
+            supplier=supplier,
+            needed_on=_needed_on(case),
+            lines=tuple(
+                RequisitionLine(
+                    item=short.item,
+                    quantity=Quantity(value=short.to_order, unit=units[short.item]),
+                )
+                for short in plan.shortages
+                if short.supplier == supplier
+            ),
+            requested_by="case-demand",
+            origin="case-demand",
+        )
+        for supplier in suppliers
+    ]
+
+
+def _needed_on(case: SurgicalCase) -> date:
+    return case.scheduled_at.date()

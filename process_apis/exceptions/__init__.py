@@ -1,0 +1,1 @@
+"""Exceptions: tasks that people resolve (MID-15, EXP-15)."""

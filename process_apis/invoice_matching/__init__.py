@@ -1,0 +1,1 @@
+"""Invoice matching (PRC-13): order, receipt and invoice held against each other."""

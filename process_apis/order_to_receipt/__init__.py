@@ -1,0 +1,1 @@
+"""Order to receipt (PRC-02, 10, 11): sent, acknowledged, shipped, received."""

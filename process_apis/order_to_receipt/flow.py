@@ -1,0 +1,111 @@
+"""An order goes to its supplier and comes back as goods.
+
+850 → 997 (syntax) → 855 (acknowledged; a deviation is a buyer's decision) → 856 (under way) →
+receipts
+until nothing is outstanding. Whatever does not come in time becomes a task; the order goes on
+waiting.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from canonical.errors import OrderRejected
+from canonical.order import Acknowledgement, PurchaseOrder, SyntaxVerdict
+from canonical.request import EventName
+from canonical.shipment import PostedReceipt, ShipNotice
+from ledger.story import Story
+from process_apis.order_to_receipt.ports import Partners, SupplierLink
+from process_apis.order_to_receipt.rules import (
+    acknowledgement_review,
+    deviation_task,
+    notice_review,
+    outstanding,
+)
+
+VERSION = "1"
+
+SYNTAX_ANSWER_WITHIN = timedelta(hours=4)
+ACKNOWLEDGED_WITHIN = timedelta(days=1)
+NEXT_NEWS_WITHIN = timedelta(days=7)
+
+_NEWS: Mapping[EventName, type[Acknowledgement | ShipNotice | PostedReceipt]] = {
+    "order-acknowledged": Acknowledgement,
+    "shipment-notified": ShipNotice,
+    "receipt-posted": PostedReceipt,
+}
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How an order ended: received in full, or given up by the buyer."""
+
+    order: str
+    complete: bool
+    shipments: tuple[str, ...]
+    receipts: tuple[str, ...]
+
+
+async def order_to_receipt(
+    story: Story, order: PurchaseOrder, *, partners: Partners, link: SupplierLink
+) -> Delivered:
+    partner = await story.ask("trading partner", partners.partner_of, order.supplier)
+    sent = await story.step("850 to the supplier", link.send_order, order, partner)
+    story.identify("isa13", sent.interchange)
+
+    verdict = await story.wait(
+        "997 from the supplier",
+        SyntaxVerdict,
+        event="syntax-verdict",
+        key=f"{order.supplier}:{sent.group}",
+        within=SYNTAX_ANSWER_WITHIN,
+    )
+    if not verdict.accepted:
+        raise OrderRejected(
+            f"the supplier cannot read order {order.number}: {', '.join(verdict.codes)}",
+            fix="correct the partner's profile with the supplier, then abandon and order again",
+        )
+
+    acknowledged, shipments, receipts = False, list[str](), list[PostedReceipt]()
+    while True:
+        news = await story.wait_any(
+            "855, 856 or receipt",
+            _NEWS,
+            key=order.number,
+            within=NEXT_NEWS_WITHIN if acknowledged else ACKNOWLEDGED_WITHIN,
+        )
+        if isinstance(news, Acknowledgement):
+            standing = await _acknowledged(story, order, news)
+            if standing == "abandon":
+                break
+            acknowledged = standing == "accept"
+        elif isinstance(news, ShipNotice):
+            shipments.append(news.number)
+            await story.decide("ship notice against the order", notice_review, order, news)
+        else:
+            receipts.append(news)
+            left = await story.decide("what is still to come", outstanding, order, receipts)
+            if left.complete:
+                break
+    return Delivered(
+        order=order.number,
+        complete=outstanding(order, receipts).complete,
+        shipments=tuple(shipments),
+        receipts=tuple(receipt.document for receipt in receipts),
+    )
+
+
+async def _acknowledged(
+    story: Story, order: PurchaseOrder, answer: Acknowledgement
+) -> Literal["accept", "reject", "abandon"]:
+    """Return what holds: accepted as it is or by the buyer; rejected (the supplier must answer
+    again); or given up.
+    """
+    review = await story.decide(
+        "acknowledgement against the order", acknowledgement_review, order, answer
+    )
+    if review.accepted:
+        return "accept"
+    decided = await story.decision("deviation", deviation_task(order, review))
+    return decided.action if decided.action in ("reject", "abandon") else "accept"

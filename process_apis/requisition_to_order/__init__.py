@@ -1,0 +1,1 @@
+"""Requisition to order (PRC-01): checked, priced, approved, ordered."""

@@ -1,0 +1,74 @@
+"""Somebody wants something bought: checked, priced, approved, ordered.
+
+cost centre, supplier, items, contract prices → priced and within budget → requisition in the ERP
+→ approval (by rule, or above the threshold by a person) → purchase order in the ERP → announced
+"""
+
+import msgspec
+
+from canonical.order import PurchaseOrder
+from canonical.requisition import Approval, Requisition
+from ledger.story import Story
+from process_apis.requisition_to_order.ports import ContractBook, Purchasing
+from process_apis.requisition_to_order.rules import (
+    ApprovalPolicy,
+    approval_task,
+    approval_verdict,
+    priced_requisition,
+)
+
+VERSION = "1"
+
+
+class RequisitionOutcome(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What became of the requisition; without an order it was declined."""
+
+    requisition: str
+    approval: Approval
+    order: PurchaseOrder | None = None
+
+
+async def requisition_to_order(
+    story: Story,
+    requisition: Requisition,
+    *,
+    erp: Purchasing,
+    contracts: ContractBook,
+    policy: ApprovalPolicy,
+) -> RequisitionOutcome:
+    center = await story.ask("cost centre and budget", erp.cost_center, requisition.cost_center)
+    supplier = await story.ask("supplier", erp.supplier, requisition.supplier)
+    items = [
+        await story.ask(f"item {line.item}", erp.item, line.item) for line in requisition.lines
+    ]
+    prices = [
+        await story.ask(f"contracts for {item.id}", contracts.prices, supplier.id, item.id)
+        for item in items
+    ]
+    today = await story.ask("today at the hospital", contracts.today, requisition.facility)
+    priced = await story.decide(
+        "eligible, priced and within budget",
+        priced_requisition,
+        requisition,
+        items,
+        prices,
+        center,
+        supplier,
+        today,
+    )
+    raised = await story.step("requisition in the ERP", erp.raise_requisition, priced)
+    story.identify("requisition", raised.number)
+
+    verdict = await story.decide("approval rule", approval_verdict, raised, policy)
+    approval = Approval(approved=True, by="approval rule", at=story.now(), reason=verdict.why)
+    if verdict.needs_person:
+        answer = await story.decision("approval", approval_task(raised, verdict, policy))
+        approved = answer.action == "approve"
+        approval = Approval(approved=approved, by=answer.by, at=story.now(), reason=answer.reason)
+    if not approval.approved:
+        return RequisitionOutcome(requisition=raised.number, approval=approval)
+
+    order = await story.step("purchase order in the ERP", erp.place_order, raised)
+    story.identify("order", order.number)
+    await story.announce("order-placed", order, key=order.number)
+    return RequisitionOutcome(requisition=raised.number, approval=approval, order=order)

@@ -1,0 +1,166 @@
+"""Something was used on a patient: stock goes down, the case bears the cost, the charge is
+reviewed,
+and what fell below par is bought again.
+
+usage → every line checked (item, unit, lot, serial) → consumption → cost → charge review → below
+par?
+Nothing is posted before every line has passed. A serial counts once, whoever reports it.
+"""
+
+import msgspec
+
+from canonical.charge import PostedJournal, RecordedCharge
+from canonical.errors import SerialAlreadyUsed
+from canonical.inventory import PostedMovement, Reservation
+from canonical.location import Location
+from canonical.usage import ResolvedUsage, UsageEvent, UsageLine
+from ledger.story import Story
+from process_apis.usage_to_replenishment.ports import (
+    ChargeDesk,
+    CostBook,
+    MasterRecords,
+    StockBook,
+)
+from process_apis.usage_to_replenishment.rules import (
+    case_cost,
+    charge_review,
+    consumption,
+    postable_line,
+    replenishment,
+)
+
+VERSION = "1"
+
+
+class UsagePosted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What became of the usage. Without `movement` everything had been counted before."""
+
+    lines: tuple[ResolvedUsage, ...]
+    movement: PostedMovement | None = None
+    cost: PostedJournal | None = None
+    charge: RecordedCharge | None = None
+    requisitions: int = 0
+
+
+class EarlierPlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What case demand left for us."""
+
+    reservation: Reservation | None = None
+
+
+async def usage_to_replenishment(
+    story: Story,
+    usage: UsageEvent,
+    *,
+    records: MasterRecords,
+    stock: StockBook,
+    costs: CostBook,
+    charges: ChargeDesk,
+) -> UsagePosted:
+    place = await story.ask("place of use", records.location, usage.facility, usage.location)
+    reported = await _reported_once(story, usage)
+    checked = [await _checked(story, line, usage, place, records, stock) for line in reported]
+    lines = await _counted_once(story, tuple(checked))
+    if not lines:
+        return UsagePosted(lines=())
+
+    plan = await story.outcome_of("reservation of the case", "case-demand", EarlierPlan)
+    reserved = plan.reservation if plan else None
+    today = await story.ask("today at the hospital", records.today, usage.facility)
+    movement = await story.decide(
+        "consumption", consumption, usage, place, lines, reserved.number if reserved else "", today
+    )
+    posted = await story.step("post the consumption", stock.post_movement, movement)
+    if reserved is not None:
+        await story.step("release what was not used", stock.release, reserved)
+
+    cost = await story.decide("cost of the case", case_cost, movement, posted)
+    journal = await story.step("post the cost", costs.post_cost, cost)
+
+    charge = await story.decide("charge to review", charge_review, usage, lines, posted)
+    recorded = await story.disclose(
+        "record the charge for review",
+        charges.record_charge,
+        charge,
+        token=usage.context_token,
+        purpose="charge capture",
+    )
+    await story.announce("charge-eligible", charge, key=posted.document)
+    count = await _replenish(story, lines, place, posted, records, stock)
+    return UsagePosted(
+        lines=lines, movement=posted, cost=journal, charge=recorded, requisitions=count
+    )
+
+
+async def _reported_once(story: Story, usage: UsageEvent) -> list[UsageLine]:
+    """Leave out lines that came before under the sender's own line number."""
+    fresh = list[UsageLine]()
+    for line in usage.lines:
+        name = f"{usage.source}/{line.reference}"
+        if not line.reference or (await story.claim("usage-line", name)).mine:
+            fresh.append(line)
+    return fresh
+
+
+async def _checked(
+    story: Story,
+    line: UsageLine,
+    usage: UsageEvent,
+    place: Location,
+    records: MasterRecords,
+    stock: StockBook,
+) -> ResolvedUsage:
+    found = await story.ask("item by crosswalk", records.resolve, line.codes)
+    item = await story.ask(f"item {found}", stock.item, found)
+    lot = None
+    if item.lot_controlled and line.lot:
+        lot = await story.ask(
+            f"lot of {found}", stock.lot, found, usage.facility, place.id, line.lot
+        )
+    today = await story.ask("today at the hospital", records.today, usage.facility)
+    return await story.decide(f"{found} may be posted", postable_line, line, item, lot, today)
+
+
+async def _counted_once(
+    story: Story, lines: tuple[ResolvedUsage, ...]
+) -> tuple[ResolvedUsage, ...]:
+    """Keep the lines nobody has counted; a serial that came in another report of the case is known,
+    one that was used in another case is a mistake somebody must look at.
+    """
+    fresh = list[ResolvedUsage]()
+    for line in lines:
+        if not line.serial:
+            fresh.append(line)
+            continue
+        owner = await story.claim("serial", f"{line.item}/{line.serial}")
+        if owner.mine:
+            fresh.append(line)
+        elif owner.transaction != story.transaction:
+            raise SerialAlreadyUsed(
+                f"serial {line.serial} of {line.item} was used in another case",
+                where=owner.transaction,
+                fix="find out which report is right; abandon this one or correct the other",
+            )
+    return tuple(fresh)
+
+
+async def _replenish(
+    story: Story,
+    lines: tuple[ResolvedUsage, ...],
+    place: Location,
+    posted: PostedMovement,
+    records: MasterRecords,
+    stock: StockBook,
+) -> int:
+    items = sorted({line.item for line in lines})
+    levels = [
+        await story.ask(f"stock of {item} now", stock.stock, item, place.facility, place.id)
+        for item in items
+    ]
+    pars = await story.ask("par levels", records.par_levels, place.facility, place.id)
+    today = await story.ask("today at the hospital", records.today, place.facility)
+    wanted = await story.decide("what fell below par", replenishment, place, levels, pars, today)
+    for requisition in wanted:
+        key = f"{posted.document}:{requisition.supplier}"
+        await story.announce("requisition-raised", requisition, key=key)
+    return len(wanted)

@@ -1,0 +1,43 @@
+"""Process API: usage."""
+
+from typing import Annotated, Any
+
+from litestar import Request, Router, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, JSONBody, SkipValidation
+
+from canonical.request import RequestFacts
+from ledger.ledger import Ledger
+from ledger.submission import Submitted
+from process_apis.usage_to_replenishment.intake import UsageReport, report_usage
+
+IdempotencyKey = Annotated[str, HeaderParameter(name="Idempotency-Key", max_length=128)]
+
+
+@post(
+    "/usage",
+    operation_id="reportUsage",
+    summary="Report what was used; stock, cost, charge and replenishment follow",
+    scope="process.usage:write",
+    status_code=202,
+)
+async def accept_usage(
+    data: JSONBody[UsageReport],
+    request: Request[Any, Any, State],
+    ledger: NamedDependency[SkipValidation[Ledger]],
+    facts: NamedDependency[SkipValidation[RequestFacts]],
+    idempotency_key: IdempotencyKey = "",
+) -> Submitted:
+    submitted = await report_usage(
+        ledger,
+        data,
+        client=facts.principal.client if facts.principal else "",
+        body=await request.body(),
+        idempotency_key=idempotency_key,
+    )
+    facts.transaction = submitted.transaction
+    return submitted
+
+
+router = Router("/process/v1", route_handlers=[accept_usage])

@@ -1,0 +1,1 @@
+"""Simulated outside systems, foreign on purpose."""

@@ -1,0 +1,1 @@
+"""A simulated EHR: schedules cases and reports usage over HL7 v2 and FHIR, reviews charges."""

@@ -1,0 +1,177 @@
+"""Purchase requisitions and purchase orders, with the commitment they make against a budget."""
+
+from decimal import Decimal
+
+from sandbox.erp.odata import entered
+from sandbox.erp.store import Row, SapError, day, flag, number, text
+from sandbox.erp.system import ZERO, System, cents
+
+
+def create_requisition(system: System, given: dict[str, object]) -> Row:
+    """Keep a requisition and commit its value to the requisitioner's budget."""
+    header, nested = entered(system.store["A_PurchaseRequisitionHeader"].shape, given)
+    items = [_wanted(system, each) for each in nested["to_PurchaseReqnItem"]]
+    if not items:
+        raise SapError(400, "06/024", "Document does not contain any items")
+    _distinct([text(item, "PurchaseRequisitionItem") for item in items])
+    number_ = system.store.number("10000000")
+    kept = system.store["A_PurchaseRequisitionHeader"].insert(
+        header | {"PurchaseRequisition": number_}
+    )
+    for position, item in enumerate(items, start=1):
+        system.store["A_PurchaseRequisitionItem"].insert(
+            item
+            | {
+                "PurchaseRequisition": number_,
+                "PurchaseRequisitionItem": text(item, "PurchaseRequisitionItem")
+                or str(position * 10),
+                "CreationDate": system.today,
+                "CreatedByUser": system.user,
+            }
+        )
+        system.commit_budget(text(item, "RequisitionerName"), number(item, "ItemNetAmount"))
+    return kept
+
+
+def _distinct(given: list[str]) -> None:
+    numbers = [each for each in given if each]
+    if len(set(numbers)) != len(numbers) or len(numbers) not in (0, len(given)):
+        raise SapError(400, "06/012", "Item numbers must be given for all items, each once")
+
+
+def _wanted(system: System, given: dict[str, object]) -> Row:
+    row, _ = entered(system.store["A_PurchaseRequisitionItem"].shape, given)
+    product = system.procurable(text(row, "Material"), text(row, "Plant"))
+    system.factor(text(row, "Material"), text(row, "BaseUnit"))
+    quantity = number(row, "RequestedQuantity")
+    if quantity <= 0:
+        raise SapError(400, "06/065", "Enter a quantity")
+    wanted = text(row, "FixedSupplier") or text(row, "Supplier")
+    if wanted:
+        _supplier(system, wanted)
+    price = number(row, "PurchaseRequisitionPrice") / (number(row, "PurReqnPriceQuantity") or 1)
+    return row | {
+        "MaterialGroup": text(product, "ProductGroup"),
+        "ItemNetAmount": cents(quantity * price),
+        "PurReqnReleaseStatus": "02",
+    }
+
+
+def _supplier(system: System, supplier: str) -> Row:
+    row = system.store["A_Supplier"].get(supplier)
+    if row is None:
+        raise SapError(400, "F2/145", f"Supplier {supplier} does not exist")
+    if flag(row, "PurchasingIsBlocked"):
+        raise SapError(400, "06/027", f"Supplier {supplier} is blocked for purchasing")
+    return row
+
+
+def create_order(system: System, given: dict[str, object]) -> Row:
+    """Keep an order; requisition items it covers are closed and their commitment moves over."""
+    header, nested = entered(system.store["A_PurchaseOrder"].shape, given)
+    _supplier(system, text(header, "Supplier"))
+    if text(header, "CompanyCode") != system.company.code:
+        raise SapError(400, "06/140", f"Company code {text(header, 'CompanyCode')} not defined")
+    lines = [_ordered(system, header, each) for each in nested["to_PurchaseOrderItem"]]
+    if not lines:
+        raise SapError(400, "06/024", "Document does not contain any items")
+    _distinct([text(item, "PurchaseOrderItem") for item, _ in lines])
+    number_ = system.store.number("4500000001")
+    kept = system.store["A_PurchaseOrder"].insert(
+        header
+        | {
+            "PurchaseOrder": number_,
+            "PurchaseOrderDate": day(header, "PurchaseOrderDate", system.today),
+            "CreationDate": system.today,
+            "CreatedByUser": system.user,
+            "PurchasingProcessingStatus": "05",
+        }
+    )
+    for position, (item, schedule) in enumerate(lines, start=1):
+        _keep(system, number_, position, item, schedule)
+    return kept
+
+
+def _ordered(system: System, header: Row, given: dict[str, object]) -> tuple[Row, list[Row]]:
+    row, nested = entered(system.store["A_PurchaseOrderItem"].shape, given)
+    material = text(row, "Material")
+    product = system.procurable(material, text(row, "Plant"))
+    unit = text(row, "PurchaseOrderQuantityUnit")
+    system.factor(material, unit)
+    if number(row, "OrderQuantity") <= 0:
+        raise SapError(400, "06/065", "Enter a quantity")
+    if number(row, "NetPriceAmount") <= 0:
+        row |= _info_price(system, text(header, "Supplier"), material, unit)
+    shape = system.store["A_PurchaseOrderScheduleLine"].shape
+    schedule = [entered(shape, each)[0] for each in nested.get("to_ScheduleLine", [])]
+    row |= {
+        "NetPriceQuantity": number(row, "NetPriceQuantity") or Decimal(1),
+        "OrderPriceUnit": unit,
+        "MaterialGroup": text(product, "ProductGroup"),
+        "InternationalArticleNumber": text(product, "ProductStandardID"),
+        "GoodsReceiptIsExpected": True,
+        "InvoiceIsExpected": True,
+        "InvoiceIsGoodsReceiptBased": True,
+    }
+    return row, schedule
+
+
+def _info_price(system: System, supplier: str, material: str, unit: str) -> Row:
+    for record in system.store["A_PurchasingInfoRecord"].find(
+        {"Supplier": supplier, "Material": material}
+    ):
+        if text(record, "PurgDocOrderQuantityUnit") == unit:
+            link = system.store["A_PurchasingInfoRecord"].shape.links["to_PurgInfoRecdOrgPlantData"]
+            price = system.store.linked(record, link)[0]
+            return {
+                "NetPriceAmount": price["NetPriceAmount"],
+                "NetPriceQuantity": price["MaterialPriceUnitQty"],
+                "PurchasingInfoRecord": record["PurchasingInfoRecord"],
+            }
+    raise SapError(400, "06/215", "Net price must be greater than 0")
+
+
+def _keep(system: System, order: str, position: int, item: Row, schedule: list[Row]) -> None:
+    item["PurchaseOrder"] = order
+    item["PurchaseOrderItem"] = text(item, "PurchaseOrderItem") or str(position * 10)
+    kept = system.store["A_PurchaseOrderItem"].insert(item)
+    for at, line in enumerate(schedule or [{}], start=1):
+        system.store["A_PurchaseOrderScheduleLine"].insert(
+            {
+                "ScheduleLineDeliveryDate": system.today,
+                "ScheduleLineOrderQuantity": item["OrderQuantity"],
+                "PurchaseOrderQuantityUnit": item["PurchaseOrderQuantityUnit"],
+            }
+            | line
+            | {
+                "PurchasingDocument": order,
+                "PurchasingDocumentItem": item["PurchaseOrderItem"],
+                "ScheduleLine": str(at),
+            }
+        )
+    moved = _close_requisition(system, kept)
+    system.commit_budget(text(kept, "RequisitionerName"), value_of(kept) - moved)
+
+
+def _close_requisition(system: System, line: Row) -> Decimal:
+    """Note the order on the requisition item it covers; return the commitment that moves over."""
+    table = system.store["A_PurchaseRequisitionItem"]
+    row = table.get(text(line, "PurchaseRequisition"), text(line, "PurchaseRequisitionItem"))
+    if row is None or flag(row, "IsClosed"):
+        return ZERO
+    ordered = number(row, "OrderedQuantity") + number(line, "OrderQuantity")
+    closed = ordered >= number(row, "RequestedQuantity")
+    table.update(
+        row,
+        OrderedQuantity=ordered,
+        PurchasingDocument=line["PurchaseOrder"],
+        PurchasingDocumentItem=line["PurchaseOrderItem"],
+        IsClosed=closed,
+    )
+    return number(row, "ItemNetAmount") if closed else ZERO
+
+
+def value_of(line: Row) -> Decimal:
+    """Return the net value of an order item."""
+    price = number(line, "NetPriceAmount") / number(line, "NetPriceQuantity")
+    return cents(number(line, "OrderQuantity") * price)

@@ -1,0 +1,1 @@
+"""HL7 v2 in ER7 encoding: reader, batches, acknowledgements, MLLP frames, value types."""

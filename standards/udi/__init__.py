@@ -1,0 +1,1 @@
+"""Unique device identifiers: GS1, HIBCC and ICCBBA carriers into one Udi."""

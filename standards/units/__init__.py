@@ -1,0 +1,1 @@
+"""Units of measure: hospital codes against X12, UN/ECE and UCUM."""

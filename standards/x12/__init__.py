@@ -1,0 +1,1 @@
+"""ASC X12: envelopes, syntax and acknowledgements. Business meaning lives in the system APIs."""

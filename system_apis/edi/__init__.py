@@ -1,0 +1,1 @@
+"""EDI: business documents over an EDI network, one connector per standard."""

@@ -1,0 +1,1 @@
+"""X12 004010/005010: purchase orders out; acknowledgements, ship notices and invoices in."""

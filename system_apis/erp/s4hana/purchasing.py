@@ -1,0 +1,113 @@
+"""Purchasing in S/4HANA: requisitions, orders and their receipts."""
+
+from canonical.errors import UnknownOrder, UpstreamGarbled
+from canonical.order import PurchaseOrder
+from canonical.requisition import PricedRequisition
+from canonical.shipment import PostedReceipt, Receipt
+from system_apis.erp.s4hana import wire
+from system_apis.erp.s4hana.mapping import codes, purchasing, stock
+from system_apis.erp.s4hana.odata import keyed, where
+from system_apis.erp.s4hana.stockroom import StockRoom
+
+_REQUISITION = "API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionHeader"
+_ORDER = "API_PURCHASEORDER_PROCESS_SRV/A_PurchaseOrder"
+_MOVEMENT = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentHeader"
+_MOVEMENT_ITEM = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentItem"
+_WHOLE_ORDER = "to_PurchaseOrderItem,to_PurchaseOrderItem/to_ScheduleLine"
+_MARK_LENGTH = 12
+
+
+class Purchasing(StockRoom):
+    """From the requisition to the goods at the dock."""
+
+    async def order(self, number: str) -> PurchaseOrder:
+        """Return a purchase order."""
+        path = keyed(_ORDER, PurchaseOrder=number)
+        row = await self._odata.one(path, wire.One[wire.OrderDocument], expand=_WHOLE_ORDER)
+        if row is None:
+            raise UnknownOrder(f"order {number} is not in the ERP")
+        return (await self._canonical((row,)))[0]
+
+    async def orders(self, limit: int) -> tuple[PurchaseOrder, ...]:
+        """Return the latest orders, newest first."""
+        rows = await self._odata.rows(
+            _ORDER,
+            wire.Many[wire.OrderDocument],
+            expand=_WHOLE_ORDER,
+            orderby="PurchaseOrder desc",
+            top=str(limit),
+        )
+        return await self._canonical(rows)
+
+    async def receipts(self, order: str) -> tuple[PostedReceipt, ...]:
+        """Return what was received for an order."""
+        rows = await self._odata.rows(
+            _MOVEMENT_ITEM,
+            wire.Many[wire.MaterialDocumentItem],
+            filter=where(
+                PurchaseOrder=order, GoodsMovementType=stock.RECEIPT, GoodsMovementIsCancelled=False
+            ),
+            expand="to_SerialNumbers",
+        )
+        return stock.receipts(rows)
+
+    async def raise_requisition(
+        self, requisition: PricedRequisition, *, key: str
+    ) -> PricedRequisition:
+        """Keep a checked requisition in the ERP; the result carries its number."""
+        mark = f"Suture {codes.reference(key, 16)}"
+        shape = wire.One[wire.RequisitionDocument]
+        found = await self._odata.rows(
+            _REQUISITION,
+            wire.Many[wire.RequisitionDocument],
+            filter=where(PurReqnDescription=mark),
+        )
+        if found:
+            return purchasing.raised(requisition, found[0])
+        document = purchasing.requisition_document(requisition, self._settings, mark)
+        created = await self._odata.create(_REQUISITION, document, shape)
+        return purchasing.raised(requisition, created)
+
+    async def place_order(self, requisition: PricedRequisition, *, key: str) -> PurchaseOrder:
+        """Turn an approved requisition into an order, and return it as the ERP holds it."""
+        mark = codes.reference(key, _MARK_LENGTH)
+        found = await self._odata.rows(
+            _ORDER,
+            wire.Many[wire.OrderDocument],
+            filter=where(CorrespncInternalReference=mark),
+            expand=_WHOLE_ORDER,
+        )
+        if found:
+            return (await self._canonical(found))[0]
+        today = self._clock().date()
+        document = purchasing.order_document(requisition, self._settings, today, mark)
+        created = await self._odata.create(_ORDER, document, wire.One[wire.OrderDocument])
+        return await self.order(created.PurchaseOrder)
+
+    async def post_receipt(
+        self, receipt: Receipt, order: PurchaseOrder, *, key: str
+    ) -> PostedReceipt:
+        """Take goods in against an order; the result is in base units."""
+        mark = codes.reference(key, 16)
+        posted = await self._marked(mark)
+        if posted is None:
+            document = stock.goods_receipt(receipt, order, mark)
+            posted = await self._odata.create(_MOVEMENT, document, wire.One[wire.MaterialDocument])
+        rows = await self._odata.rows(
+            _MOVEMENT_ITEM,
+            wire.Many[wire.MaterialDocumentItem],
+            filter=where(
+                MaterialDocumentYear=posted.MaterialDocumentYear,
+                MaterialDocument=posted.MaterialDocument,
+            ),
+            expand="to_SerialNumbers",
+        )
+        if not rows:
+            raise UpstreamGarbled(f"material document {posted.MaterialDocument} has no items")
+        return stock.receipts(rows)[0]
+
+    async def _canonical(self, rows: tuple[wire.OrderDocument, ...]) -> tuple[PurchaseOrder, ...]:
+        items = await self._packaged(
+            line.Material for row in rows for line in row.to_PurchaseOrderItem.results
+        )
+        return tuple(purchasing.order(row, items) for row in rows)
