@@ -5,11 +5,31 @@ import sys
 from types import ModuleType
 
 from canonical.errors import Failure
-from gateway.commands import demo
+from gateway.commands import (
+    audit,
+    clients,
+    demo,
+    doctor,
+    facility,
+    serve,
+    tasks,
+    trace,
+    worker,
+)
 from gateway.config import ConfigurationRefused
 from gateway.logs import set_up_logging
 
-_COMMANDS: tuple[ModuleType, ...] = (demo,)
+_COMMANDS: tuple[ModuleType, ...] = (
+    serve,
+    worker,
+    demo,
+    trace,
+    tasks,
+    audit,
+    clients,
+    facility,
+    doctor,
+)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -90,12 +90,17 @@ class Observability(_Section, frozen=True, kw_only=True):
 
 
 class Config(_Section, frozen=True, kw_only=True):
-    """All of gateway.toml. `pipeline` is the inbound policies, outermost first."""
+    """All of gateway.toml. `pipeline` is the inbound policies, outermost first.
+
+    `state_folder` keeps what Suture makes itself: keys and the embedded servers. `database` names
+    a database of the embedded PostgreSQL other than its first one.
+    """
 
     pipeline: tuple[Policy, ...]
     server: Server = Server()
     mllp: Mllp = Mllp()
     state_folder: str = ".suture"
+    database: str = ""
     facilities: tuple[Facility, ...] = ()
     upstreams: dict[str, Upstream] = {}
     feeds: Feeds = Feeds()

@@ -28,6 +28,7 @@ from gateway.health import Pings
 from gateway.metrics import Metrics
 from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
+from ledger.database import named_database
 from ledger.ledger import open_ledger
 from policies.oauth.keys import kept_signing_keys, signing_keys
 from policies.oauth.tokens import TokenIssuer, TokenVerifier
@@ -62,7 +63,7 @@ async def open_stores(config: Config) -> AsyncGenerator[Stores]:
         if not dsn:
             postgres = await start_postgres(home)
             stack.push_async_callback(postgres.stop)
-            dsn = postgres.dsn
+            dsn = named_database(postgres.dsn, config.database)
         if not valkey:
             server = await start_valkey(home)
             stack.push_async_callback(server.stop)

@@ -118,7 +118,7 @@ async def open_database(dsn: str, *, size: int = 8) -> Database:
 
 
 async def fresh_database(dsn: str, name: str, *, drop_like: str = "") -> str:
-    """Make an empty database beside that of `dsn`, drop older ones like `drop_like`; return its DSN."""
+    """Make an empty database beside that of `dsn`, drop older ones like `drop_like`."""
     async with store_errors():
         connection = await asyncpg.connect(dsn, timeout=15)
         try:
@@ -129,8 +129,13 @@ async def fresh_database(dsn: str, name: str, *, drop_like: str = "") -> str:
             await connection.execute(f'create database "{name}"')
         finally:
             await connection.close()
+    return named_database(dsn, name)
+
+
+def named_database(dsn: str, name: str) -> str:
+    """Return the DSN of another database on the same server ('' keeps the one it names)."""
     head, _, query = dsn.partition("?")
-    return f"{head.rsplit('/', 1)[0]}/{name}?{query}"
+    return f"{head.rsplit('/', 1)[0]}/{name}?{query}" if name else dsn
 
 
 async def _migrate(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

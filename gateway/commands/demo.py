@@ -29,7 +29,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     config = load(given.config)
     folder = Path(config.state_folder) / "demo"
-    return uvloop.run(_demo(msgspec.structs.replace(config, state_folder=str(folder)), given))
+    # A reader should not need a new token while the demonstration serves.
+    server = msgspec.structs.replace(config.server, token_seconds=28_800)
+    config = msgspec.structs.replace(config, state_folder=str(folder), server=server)
+    return uvloop.run(_demo(config, given))
 
 
 async def _demo(config: Config, given: argparse.Namespace) -> int:

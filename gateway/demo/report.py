@@ -11,6 +11,8 @@ from rich.table import Table
 from gateway.demo.stage import Stage
 from gateway.demo.story import Outcome
 
+_GOODS_RECEIPT = "WE"
+_QUIET = frozenset({"ask", "decide", "announce", "wait", "end"})
 _AVAILABILITY = (
     "/experience/v1/mobile/items/00844588017735/availability?facility=1710&location=OR01"
 )
@@ -46,9 +48,13 @@ async def report(stage: Stage, outcome: Outcome, elapsed: float) -> Report:
         hops=[{name: hop[name] for name in told} for hop in trace["hops"]],
         stock={"before": outcome.stock_before, "after": outcome.stock_after},
         orders=state["purchaseOrders"],
-        receipts=[each for each in state["materialDocuments"] if each.get("order")],
+        receipts=[
+            each
+            for each in state["materialDocuments"]
+            if each["inventoryTransactionType"] == _GOODS_RECEIPT
+        ],
         invoices=state["supplierInvoices"],
-        journal=state["balances"],
+        journal=state["journal"]["balances"],
         tasks=tasks["items"],
         elapsed_seconds=round(elapsed, 3),
     )
@@ -63,45 +69,52 @@ def write(told: Report, folder: Path) -> Path:
 
 
 def show(console: Console, told: Report) -> None:
-    """Print the timeline, the stock and the books."""
-    timeline = Table(title=f"Transaction {told.transaction_id}", title_justify="left", box=None)
-    for column in ("at", "system", "hop", "ms"):
-        timeline.add_column(column, justify="right" if column == "ms" else "left", no_wrap=True)
-    for hop in told.hops:
+    """Print the timeline (what changed something or came from outside), the stock and the books."""
+    timeline = _table(f"Transaction {told.transaction_id}", "time", "system", "hop", ">ms")
+    shown = [hop for hop in told.hops if hop["kind"] not in _QUIET]
+    for hop in shown:
         took = f"{hop['milliseconds']:.0f}" if hop["milliseconds"] >= 1 else ""
-        timeline.add_row(hop["at"][11:23], hop["system"][:18], hop["name"][:58], took)
+        timeline.add_row(hop["at"][11:23], hop["system"], hop["name"], took)
     console.print(timeline)
-    stock = Table(title="Stock at the operating room", title_justify="left", box=None)
-    for column in ("item", "before", "after"):
-        stock.add_column(column, justify="left" if column == "item" else "right")
+    console.print(f"  … and {len(told.hops) - len(shown)} reads, rules and waits between them\n")
+    stock = _table("Stock at the operating room", "item", ">before", ">after")
     for item, before in told.stock["before"].items():
         stock.add_row(item, before, told.stock["after"].get(item, ""))
     console.print(stock)
-    books = Table(title="Journal balances (they add up to zero)", title_justify="left", box=None)
-    books.add_column("account")
-    books.add_column("balance", justify="right")
+    books = _table("Journal balances of the ERP", "account", ">balance")
     for account, balance in sorted(told.journal.items()):
         books.add_row(account, balance)
-    books.add_row("total", str(sum(map(Decimal, told.journal.values()), Decimal(0))))
+    books.add_row("sum", str(sum(map(Decimal, told.journal.values()), Decimal(0))))
     console.print(books)
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Return a plain table; a column that begins with `>` is a number."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, min_width=60)
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return table
 
 
 def invitation(stage: Stage, told: Report) -> list[str]:
     """Return what the reader can try now, ready to paste."""
     url, token = stage.running.url, stage.people["operator"].token
-    header = f'-H "Authorization: Bearer {token}"'
+    header = '-H "Authorization: Bearer $TOKEN"'
     waiting = [task for task in told.tasks if task["status"] == "open"]
+    order = told.orders[0]["purchaseOrder"]
     lines = [
-        f"console   {url}/console#token={token}",
-        f"docs      {url}/docs",
+        f"console  {url}/console#token={token}",
+        f"docs     {url}/docs",
+        f"trace    .venv/bin/suture trace --demo {order}",
         "",
-        f"curl {header} {url}/experience/v1/operations/transactions/{told.transaction_id}",
+        f"TOKEN={token}",
+        f"curl {header} {url}/experience/v1/operations/transactions/{order}",
         f"curl {header} {url}/experience/v1/procurement/orders",
         f"curl {header} '{url}{_AVAILABILITY}'",
     ]
     if waiting:
-        decision = "-d '{\"approved\": true}'"
-        kind = '-H "Content-Type: application/json"'
+        approve = '-H "Content-Type: application/json" -d \'{"approved": true}\''
         path = f"{url}/process/v1/requisitions/{waiting[0]['id']}/decision"
-        lines.append(f"curl -X POST {header} {kind} {decision} {path}")
+        lines.append(f"curl -X POST {header} {approve} {path}")
     return lines

@@ -133,7 +133,9 @@ async def open_stage(
         )
         say("Vendor systems: ERP (S/4HANA), EHR, supplier — each its own server")
         stores = await stack.enter_async_context(open_stores(config))
-        dsn = await fresh_database(stores.dsn, f"demo_{secrets.token_hex(4)}", drop_like="demo\\_%")
+        name = f"demo_{secrets.token_hex(4)}"
+        dsn = await fresh_database(stores.dsn, name, drop_like="demo\\_%")
+        _kept(folder, "database", name)
         set_up = _pointed(config, (http, mllp), {"erp": erp, "ehr": f"{ehr}/fhir", "edi": supplier})
         running = await stack.enter_async_context(
             running_gateway(set_up, stores=Stores(dsn=dsn, valkey=stores.valkey))

@@ -361,10 +361,13 @@ async def watched(browser: Browser) -> AsyncGenerator[Watched]:
     def asked(request: Request) -> None:
         watched.requests.append(request.url)
 
+    def violated(directive: str) -> None:
+        watched.violations.append(directive)
+
     page.on("console", heard)
     page.on("pageerror", lambda error: watched.errors.append(str(error)))
     page.on("request", asked)
-    await page.expose_function("violated", watched.violations.append)
+    await page.expose_function("violated", violated)
     await page.add_init_script(
         "addEventListener('securitypolicyviolation', (v) => violated(v.violatedDirective))"
     )

@@ -55,7 +55,7 @@ PALE = """() => {
   while (words.nextNode()) {
     const node = words.currentNode.parentElement;
     if (!words.currentNode.data.trim() || !node.checkVisibility()) continue;
-    const [one, other] = [rgba(getComputedStyle(node).color), behind(node)].map(light).sort();
+    const [one, other] = [rgba(getComputedStyle(node).color), behind(node)].map(light);
     const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
     if (ratio < 4.5) pale.push(`${ratio.toFixed(2)} ${node.className} ${words.currentNode.data}`);
   }

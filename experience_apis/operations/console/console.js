@@ -60,6 +60,9 @@ class Console {
   signedOut(problem) {
     this.session.end();
     this.live?.stop();
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.pending.clear();
     this.forget();
     this.transactions.clear();
     this.showSignIn(problem ? `Your session has ended: ${problem.sentence} Sign in again to go on.` : "");
@@ -129,7 +132,7 @@ class Console {
         this.show(await this.gateway.transaction(id), id);
       } catch (problem) {
         if (problem.status === 401 || id !== this.wanted) return;
-        if (!this.story) storyState(problem.sentence ?? String(problem), "The transaction cannot be shown", true);
+        if (!this.story) storyState(failed(problem), "The transaction cannot be shown", true);
       }
     });
     return this.reading;
@@ -200,15 +203,20 @@ class Console {
 
 const addressed = () => new URLSearchParams(location.hash.slice(1)).get("transaction") ?? "";
 
+function failed(problem) {
+  const next = problem.status === 404 ? " Find it by another number, or choose one from the list." : "";
+  return (problem.sentence ?? String(problem)) + next;
+}
+
 const announce = (text) => setText(byId("news"), text);
 
-function storyState(text, title, failed = false) {
+function storyState(text, title, isProblem = false) {
   setText(byId("story-none-title"), title);
   const place = byId("story-state");
-  place.classList.toggle("problem", failed);
+  place.classList.toggle("problem", isProblem);
   if (text) place.textContent = text;
   else place.replaceChildren(...NOTHING_OPEN.cloneNode(true).childNodes);
-  byId("story-again").hidden = !failed;
+  byId("story-again").hidden = !isProblem;
 }
 
 function showLive(state, delay = 0) {

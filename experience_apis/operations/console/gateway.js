@@ -55,12 +55,17 @@ export class Gateway {
   }
 
   async read(path) {
+    const token = this.session.token;
     const response = await this.ask(path, { headers: { Accept: "application/json" } });
-    return response.json();
+    const answer = await response.json();
+    // What was asked before the sign-out must not appear after it.
+    if (token !== this.session.token) throw new Problem(401, { detail: "This session has ended" });
+    return answer;
   }
 
   async ask(path, options) {
     const token = this.session.token;
+    if (!token) throw new Problem(401, { detail: "Nobody is signed in" });
     const headers = { ...options.headers, Authorization: `Bearer ${token}` };
     const response = await reached(path, { ...options, headers });
     if (response.ok) return response;

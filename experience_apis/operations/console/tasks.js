@@ -52,7 +52,8 @@ export class TaskList {
     const card = element("li", { class: "task" }, title,
       element("p", {}, task.detail),
       element("dl", { class: "facts" }, ...[
-        ["Affected", task.affected], ["What helps", task.fix], ["Owner", task.owner], ["Raised", raised(task)],
+        ["About", task.subject], ["Affected", task.affected], ["What helps", task.fix], ["Owner", task.owner],
+        ["Raised", raised(task)],
       ].filter(([, value]) => value).map(([term, value]) => element("div", {},
         element("dt", {}, term), element("dd", {}, value)))),
       actions, problem);

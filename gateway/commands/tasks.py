@@ -1,0 +1,74 @@
+"""`suture tasks`: what waits for a person, and its resolution."""
+
+import argparse
+import asyncio
+import getpass
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from canonical.errors import StateConflict
+from canonical.task import Resolution
+from gateway.commands.opening import configuration, opened
+from ledger.tasks import Task
+
+NAME = "tasks"
+HELP = "list the tasks that wait for a person; resolve one"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    configuration(parser)
+    parser.add_argument("--status", choices=("open", "resolved", "any"), default="open")
+    parser.add_argument("--resolve", metavar="TASK", help="the task to resolve")
+    parser.add_argument("--action", help="one of the task's actions")
+    parser.add_argument("--reason", default="", help="why, in words")
+
+
+def run(given: argparse.Namespace) -> int:
+    return asyncio.run(_resolve(given) if given.resolve else _list(given))
+
+
+async def _list(given: argparse.Namespace) -> int:
+    async with opened(given) as ledger:
+        tasks = await ledger.tasks.listed(status=given.status)
+    if given.json:
+        print(msgspec.json.encode(tasks).decode())
+        return 0
+    table = Table(box=None)
+    for column in ("task", "raised", "owner", "title", "detail", "actions"):
+        table.add_column(column, overflow="fold")
+    for task in tasks:
+        raised = task.raised_at.isoformat(timespec="minutes")
+        actions = " ".join(task.actions)
+        table.add_row(task.id, raised, task.owner, task.title, task.detail, actions)
+    console = Console(highlight=False)
+    console.print(table if tasks else "no task waits for a person")
+    return 0
+
+
+async def _resolve(given: argparse.Namespace) -> int:
+    answer = msgspec.convert(
+        {"action": given.action, "by": f"cli:{getpass.getuser()}", "reason": given.reason},
+        Resolution,
+    )
+    async with opened(given) as ledger:
+        known = await ledger.tasks.one(given.resolve)
+        _check_doable_here(known, answer)
+        task = await ledger.tasks.resolve(given.resolve, answer)
+    print(msgspec.json.encode(task).decode() if given.json else f"{task.id}: {answer.action}")
+    return 0
+
+
+def _check_doable_here(task: Task, answer: Resolution) -> None:
+    """Refuse what needs an approver's own token, or a running gateway."""
+    if task.reason == "approval":
+        raise StateConflict(
+            "an approval is decided by an approver",
+            expected=f"POST /process/v1/requisitions/{task.id}/decision",
+        )
+    if task.kind == "refused" and answer.action == "retry":
+        raise StateConflict(
+            "a refused document is read again by a running gateway",
+            expected=f"POST /process/v1/tasks/{task.id}/resolution",
+        )
