@@ -16,8 +16,8 @@ class TradingPartner(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     endpoint by name.
 
     `qualifier`/`interchange_id` are the partner's, `own_*` are ours towards it. `endpoint` names an
-    upstream of
-    `gateway.toml`, never an address.
+    upstream of `gateway.toml`, never an address. `client` is the only OAuth client that may hand in
+    what this partner sends; '' binds it to none.
     """
 
     supplier: str
@@ -29,3 +29,4 @@ class TradingPartner(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     own_application_id: str
     endpoint: str
     test: bool = False
+    client: str = ""

@@ -83,6 +83,11 @@ def open_doors(config: Config, ledger: Ledger, systems: Systems, clock: Clock) -
 
 def flows(config: Config, systems: Systems) -> list[FlowDefinition]:
     """Return the processes with their ports filled."""
+    return [*_demand_flows(config, systems), *_supply_flows(config, systems)]
+
+
+def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
+    """From what a case needs and uses to what is bought."""
     erp, records = systems.erp, systems.records
     return [
         FlowDefinition(
@@ -118,6 +123,13 @@ def flows(config: Config, systems: Systems) -> list[FlowDefinition]:
                 policy=config.approval,
             ),
         ),
+    ]
+
+
+def _supply_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
+    """From the order at the supplier to its goods and its invoice."""
+    erp, records = systems.erp, systems.records
+    return [
         FlowDefinition(
             name="order-to-receipt",
             version=order_to_receipt.VERSION,

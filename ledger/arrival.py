@@ -34,7 +34,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
     `identity` is the business key of design section 5 ('' where the document has none): the same
     identity with the same body is a duplicate and gets the kept `answer` again, with another body
-    a conflict. `contexts` are sealed under their tokens in the same commit. `refusal` makes a task.
+    a conflict. `mapping` is the version that read it. `contexts` are sealed under their tokens in
+    the same commit. `refusal` makes a task.
     """
 
     channel: Channel
@@ -48,6 +49,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     contexts: tuple[tuple[str, PatientContext], ...] = ()
     references: tuple[Reference, ...] = ()
     refusal: TaskDraft | None = None
+    mapping: str = ""
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

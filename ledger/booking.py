@@ -150,8 +150,15 @@ class Bookings:
         hop = EntryRow(
             transaction, f"{arrival.kind} received", "message", arrival.sender, self._clock()
         )
+        read_by = encoded({"mapping": arrival.mapping} if arrival.mapping else {})
         rows.append(
-            hop._replace(message_id=message, output=facts, actor=arrival.sender, why=fact.event)
+            hop._replace(
+                message_id=message,
+                output=facts,
+                versions=read_by,
+                actor=arrival.sender,
+                why=fact.event,
+            )
         )
         rows += self._catalogue.rows_for(
             event=fact.event,

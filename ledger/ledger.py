@@ -52,44 +52,47 @@ async def open_ledger(dsn: str, *, secret: bytes, clock: Clock = utc_now) -> Asy
     Flows are installed in its catalogue afterwards; only then may the worker be started.
     """
     database = await open_database(dsn)
-    catalogue = Catalogue()
     try:
-        vault = Vault(secret)
-        journal = StepJournal(database)
-        kinds: dict[type[Any], Apply] = {
-            KeptArrival: Bookings(vault, catalogue, clock).apply,
-            FlowWrite: journal.apply,
-            Evidence: keep_evidence,
-        }
-        writer = Writer(database, kinds)
-        platform = Platform(
-            database=database,
-            writer=writer,
-            journal=journal,
-            catalogue=catalogue,
-            vault=vault,
-            clock=clock,
-        )
-        writer.start()
-        live = Live(database)
-        live.start()
+        ledger = _put_together(database, Vault(secret), clock)
+        ledger.writer.start()
+        ledger.live.start()
         try:
-            yield Ledger(
-                database=database,
-                writer=writer,
-                catalogue=catalogue,
-                messages=MessageStore(database, writer, vault),
-                registry=Registry(database, writer),
-                tasks=Tasks(database, writer, clock),
-                traces=Traces(database),
-                audit=AuditTrail(database),
-                clients=Clients(database),
-                live=live,
-                vault=vault,
-                worker=Worker(platform),
-            )
+            yield ledger
         finally:
-            await live.stop()
-            await writer.stop()
+            await ledger.live.stop()
+            await ledger.writer.stop()
     finally:
         await database.close()
+
+
+def _put_together(database: Database, vault: Vault, clock: Clock) -> Ledger:
+    catalogue = Catalogue()
+    journal = StepJournal(database)
+    kinds: dict[type[Any], Apply] = {
+        KeptArrival: Bookings(vault, catalogue, clock).apply,
+        FlowWrite: journal.apply,
+        Evidence: keep_evidence,
+    }
+    writer = Writer(database, kinds)
+    platform = Platform(
+        database=database,
+        writer=writer,
+        journal=journal,
+        catalogue=catalogue,
+        vault=vault,
+        clock=clock,
+    )
+    return Ledger(
+        database=database,
+        writer=writer,
+        catalogue=catalogue,
+        messages=MessageStore(database, writer, vault),
+        registry=Registry(database, writer),
+        tasks=Tasks(database, writer, clock),
+        traces=Traces(database),
+        audit=AuditTrail(database),
+        clients=Clients(database),
+        live=Live(database),
+        vault=vault,
+        worker=Worker(platform),
+    )

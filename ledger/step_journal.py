@@ -18,7 +18,7 @@ from ledger.writer import Batch
 if TYPE_CHECKING:
     from asyncpg import Record
 
-LEASE_SECONDS = 15.0
+LEASE_SECONDS = 5.0
 
 FlowStatus = Literal["ready", "waiting", "stuck", "done", "abandoned"]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Request, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter, SkipValidation
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter, SkipValidation
 
 from canonical.request import RequestFacts
 from canonical.shipment import ReceivedLine
@@ -33,7 +33,7 @@ IdempotencyKey = Annotated[str, HeaderParameter(name="Idempotency-Key", max_leng
     scope="experience.mobile:read",
 )
 async def show_availability(
-    code: FromPath[str],
+    code: Annotated[str, PathParameter(max_length=256)],
     location: Annotated[str, QueryParameter(min_length=1, max_length=64)],
     facility: Annotated[str, QueryParameter(min_length=1, max_length=64)],
     labels: NamedDependency[SkipValidation[Labels]],

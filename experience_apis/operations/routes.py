@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter, SkipValidation
+from litestar.params import PathParameter, QueryParameter, SkipValidation
 from litestar.response import Stream
 
 from experience_apis.operations.views import (
@@ -43,7 +43,8 @@ async def list_transactions(
     scope="experience.operations:read",
 )
 async def show_transaction(
-    name: FromPath[str], ledger: NamedDependency[SkipValidation[Ledger]]
+    name: Annotated[str, PathParameter(max_length=128)],
+    ledger: NamedDependency[SkipValidation[Ledger]],
 ) -> TransactionView:
     """Find it by its id, order number, MSH-10, ISA13, invoice number or task id."""
     trace = await ledger.traces.trace(await ledger.traces.find(name))

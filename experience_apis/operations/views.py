@@ -99,8 +99,8 @@ class HopView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     milliseconds: float
     flow: str | None = None
     message: str | None = None
-    input: msgspec.Raw = msgspec.Raw(b"null")
-    output: msgspec.Raw = msgspec.Raw(b"null")
+    input: msgspec.Raw
+    output: msgspec.Raw
     phase: Phase = _ELSEWHERE
     tone: Tone = "done"
 
@@ -116,7 +116,7 @@ class FlowView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     started_at: datetime
     waits_for: str = ""
     ended_at: datetime | None = None
-    result: msgspec.Raw = msgspec.Raw(b"null")
+    result: msgspec.Raw
     phase: Phase = _ELSEWHERE
 
 

@@ -1,6 +1,6 @@
 """Experience API: the audit trail."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -8,9 +8,11 @@ from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter, SkipValidation
 
+from canonical.errors import InvalidRequest
 from experience_apis.security.views import AuditPage, AuditRow
 from ledger.ledger import Ledger
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Kind = Literal[
     "", "call", "message", "transformation", "approval", "access", "event", "master-data"
 ]
@@ -27,11 +29,11 @@ async def list_audit_events(
     kind: Annotated[Kind, QueryParameter()] = "",
     actor: Annotated[str, QueryParameter(max_length=128)] = "",
     transaction: Annotated[str, QueryParameter(max_length=64)] = "",
-    before: Annotated[datetime | None, QueryParameter()] = None,
+    before: Annotated[str, QueryParameter(schema_extra={"format": "date-time"})] = "",
     limit: Annotated[int, QueryParameter(ge=1, le=500)] = 100,
 ) -> AuditPage:
     found = await ledger.audit.recent(
-        limit=limit, kind=kind, actor=actor, transaction=transaction, before=before
+        limit=limit, kind=kind, actor=actor, transaction=transaction, before=_moment(before)
     )
     return AuditPage(
         items=tuple(
@@ -39,6 +41,16 @@ async def list_audit_events(
             for identifier, at, record in found
         )
     )
+
+
+def _moment(text: str) -> datetime | None:
+    """Read a moment strictly: parameters are otherwise taken for seconds, or for local time."""
+    try:
+        return msgspec.convert(text, Moment).astimezone(UTC) if text else None
+    except (msgspec.ValidationError, OverflowError) as exc:
+        raise InvalidRequest(
+            "not a moment", where="before", expected="RFC 3339 with its zone, such as …T08:30:00Z"
+        ) from exc
 
 
 router = Router("/experience/v1/security", route_handlers=[list_audit_events])

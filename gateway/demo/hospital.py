@@ -19,6 +19,7 @@ from gateway.master_data import FacilityPack
 FILE = Path(__file__).resolve().parent.parent.parent / "sandbox" / "hospital.toml"
 SENDER = "GENERAL"
 OWN = ("ZZ", "GENERALHOSP")
+CLIENT = "demo-supplier"
 PARTNERS = {"17300001": "NORTHFIELD", "17300002": "LAKESIDE", "17300003": "HARBOR"}
 
 
@@ -80,6 +81,7 @@ def _partner(supplier: str, name: str, endpoint: str) -> TradingPartner:
         own_interchange_id=OWN[1],
         own_application_id=OWN[1],
         endpoint=endpoint,
+        client=CLIENT,
     )
 
 

@@ -1,6 +1,7 @@
 """The stage: vendor systems, gateway, master data and the clients of everybody who takes part."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,6 +44,9 @@ SCOPES = {
 }
 
 
+_TRIES, _PAUSE_SECONDS = 150, 0.2
+
+
 class Refused(Exception):
     """The gateway said no: status and problem."""
 
@@ -64,25 +68,35 @@ class Person:
         """Return the decoded answer; raises `Refused`."""
         if not self.token:
             await self.sign_in()
-        answer = await self._send(method, path, given)
+        answer = await self._patiently(method, path, given)
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             await self.sign_in()
-            answer = await self._send(method, path, given)
+            answer = await self._patiently(method, path, given)
         if answer.is_error:
             raise Refused(answer.status_code, answer.text)
         return answer.json() if answer.content else None
 
-    async def _send(self, method: str, path: str, given: dict[str, Any]) -> httpx.Response:
-        headers = {"authorization": f"Bearer {self.token}"} | given.get("headers", {})
-        return await self._http.request(method, path, **{**given, "headers": headers})
+    async def _patiently(self, method: str, path: str, given: dict[str, Any]) -> httpx.Response:
+        """Send as often as it takes while the gateway is away: every door takes a repetition."""
+        known = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = known | given.get("headers", {})
+        for _ in range(_TRIES):
+            with contextlib.suppress(httpx.TransportError):
+                return await self._http.request(method, path, **{**given, "headers": headers})
+            await asyncio.sleep(_PAUSE_SECONDS)
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway does not answer")
 
     async def sign_in(self) -> None:
-        answer = await self._http.post(
-            "/oauth/token",
-            data={"grant_type": "client_credentials"},
-            auth=(self.client, self.secret),
-        )
-        answer.raise_for_status()
+        """Get a new token."""
+        self.token = ""
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.client,
+            "client_secret": self.secret,
+        }
+        answer = await self._patiently("POST", "/oauth/token", {"data": form})
+        if answer.is_error:
+            raise Refused(answer.status_code, answer.text)
         self.token = answer.json()["access_token"]
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter, SkipValidation
+from litestar.params import JSONBody, PathParameter, QueryParameter, SkipValidation
 
 from canonical.errors import StateConflict
 from canonical.request import RequestFacts
@@ -60,7 +60,7 @@ async def list_tasks(
     status_code=200,
 )
 async def resolve_task(
-    task_id: FromPath[str],
+    task_id: Annotated[str, PathParameter(max_length=64)],
     data: JSONBody[TaskResolution],
     ledger: NamedDependency[SkipValidation[Ledger]],
     facts: NamedDependency[SkipValidation[RequestFacts]],

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from canonical.invoice import Invoice, MatchResult, PostedInvoice
+from canonical.order import PurchaseOrder
 from canonical.shipment import PostedReceipt
 from ledger.story import Story
 from process_apis.invoice_matching.ports import Payables
@@ -48,13 +49,7 @@ async def invoice_matching(
         if verdict.result.matched:
             break
         if verdict.awaits_receipt:
-            await story.wait(
-                "goods for the invoice",
-                PostedReceipt,
-                event="receipt-posted",
-                key=order.number,
-                within=GOODS_WITHIN,
-            )
+            await _more_goods(story, order)
             continue
         decided = await story.decision("match exception", exception_task(order, verdict.result))
         if decided.action == "reject":
@@ -76,4 +71,14 @@ async def invoice_matching(
         order=order.number,
         match=verdict.result,
         posted=posted,
+    )
+
+
+async def _more_goods(story: Story, order: PurchaseOrder) -> PostedReceipt:
+    return await story.wait(
+        "goods for the invoice",
+        PostedReceipt,
+        event="receipt-posted",
+        key=order.number,
+        within=GOODS_WITHIN,
     )

@@ -1,9 +1,8 @@
 """An order goes to its supplier and comes back as goods.
 
-850 → 997 (syntax) → 855 (acknowledged; a deviation is a buyer's decision) → 856 (under way) →
-receipts
-until nothing is outstanding. Whatever does not come in time becomes a task; the order goes on
-waiting.
+850 → 997 (syntax) → 855 (acknowledged; a deviation is a buyer's decision) → 856 (under way)
+→ receipts until nothing is outstanding
+Whatever does not come in time becomes a task; the order goes on waiting.
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from canonical.errors import OrderRejected
-from canonical.order import Acknowledgement, PurchaseOrder, SyntaxVerdict
+from canonical.order import Acknowledgement, PurchaseOrder, SyntaxVerdict, TransmissionReceipt
 from canonical.request import EventName
 from canonical.shipment import PostedReceipt, ShipNotice
 from ledger.story import Story
@@ -54,18 +53,7 @@ async def order_to_receipt(
     sent = await story.step("850 to the supplier", link.send_order, order, partner)
     story.identify("isa13", sent.interchange)
 
-    verdict = await story.wait(
-        "997 from the supplier",
-        SyntaxVerdict,
-        event="syntax-verdict",
-        key=f"{order.supplier}:{sent.group}",
-        within=SYNTAX_ANSWER_WITHIN,
-    )
-    if not verdict.accepted:
-        raise OrderRejected(
-            f"the supplier cannot read order {order.number}: {', '.join(verdict.codes)}",
-            fix="correct the partner's profile with the supplier, then abandon and order again",
-        )
+    await _readable(story, order, sent)
 
     acknowledged, shipments, receipts = False, list[str](), list[PostedReceipt]()
     while True:
@@ -94,6 +82,22 @@ async def order_to_receipt(
         shipments=tuple(shipments),
         receipts=tuple(receipt.document for receipt in receipts),
     )
+
+
+async def _readable(story: Story, order: PurchaseOrder, sent: TransmissionReceipt) -> None:
+    """Wait for the 997 of our group: an order the supplier cannot read was never placed."""
+    verdict = await story.wait(
+        "997 from the supplier",
+        SyntaxVerdict,
+        event="syntax-verdict",
+        key=f"{order.supplier}:{sent.group}",
+        within=SYNTAX_ANSWER_WITHIN,
+    )
+    if not verdict.accepted:
+        raise OrderRejected(
+            f"the supplier cannot read order {order.number}: {', '.join(verdict.codes)}",
+            fix="correct the partner's profile with the supplier, then abandon and order again",
+        )
 
 
 async def _acknowledged(

@@ -1,18 +1,18 @@
 """Process API: where an order stands."""
 
 import contextlib
-from typing import Protocol
+from datetime import datetime
+from typing import Annotated, Protocol
 
 import msgspec
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, SkipValidation
+from litestar.params import PathParameter, SkipValidation
 
 from canonical.errors import NotFound
 from canonical.order import PurchaseOrder
 from canonical.shipment import PostedReceipt
 from ledger.ledger import Ledger
-from ledger.traces import FlowState
 from process_apis.order_to_receipt.rules import Outstanding, outstanding
 
 
@@ -23,6 +23,18 @@ class OrderBook(Protocol):
     async def receipts(self, order: str) -> tuple[PostedReceipt, ...]: ...
 
 
+class CarryingFlow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A flow that carries the order: how it stands, and what it waits for."""
+
+    id: str
+    name: str
+    version: str
+    status: str
+    started_at: datetime
+    waits_for: str = ""
+    ended_at: datetime | None = None
+
+
 class OrderStanding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An order with its receipts, what is outstanding, and the flows that carry it."""
 
@@ -30,7 +42,7 @@ class OrderStanding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     receipts: tuple[PostedReceipt, ...]
     outstanding: Outstanding
     transaction: str
-    flows: tuple[FlowState, ...]
+    flows: tuple[CarryingFlow, ...]
 
 
 @get(
@@ -40,17 +52,18 @@ class OrderStanding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     scope="process.orders:read",
 )
 async def show_order(
-    number: FromPath[str],
+    number: Annotated[str, PathParameter(max_length=40)],
     ledger: NamedDependency[SkipValidation[Ledger]],
     orders: NamedDependency[SkipValidation[OrderBook]],
 ) -> OrderStanding:
     order = await orders.order(number)
     receipts = await orders.receipts(number)
-    transaction, flows = "", tuple[FlowState, ...]()
+    transaction, flows = "", tuple[CarryingFlow, ...]()
     # An order that was not placed through Suture is shown without its story.
     with contextlib.suppress(NotFound):
         transaction = await ledger.traces.find(number)
-        flows = (await ledger.traces.trace(transaction)).flows
+        trace = await ledger.traces.trace(transaction)
+        flows = msgspec.convert(trace.flows, tuple[CarryingFlow, ...], from_attributes=True)
     return OrderStanding(
         order=order,
         receipts=receipts,

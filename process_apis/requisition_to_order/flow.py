@@ -7,7 +7,7 @@ cost centre, supplier, items, contract prices → priced and within budget → r
 import msgspec
 
 from canonical.order import PurchaseOrder
-from canonical.requisition import Approval, Requisition
+from canonical.requisition import Approval, PricedRequisition, Requisition
 from ledger.story import Story
 from process_apis.requisition_to_order.ports import ContractBook, Purchasing
 from process_apis.requisition_to_order.rules import (
@@ -59,12 +59,7 @@ async def requisition_to_order(
     raised = await story.step("requisition in the ERP", erp.raise_requisition, priced)
     story.identify("requisition", raised.number)
 
-    verdict = await story.decide("approval rule", approval_verdict, raised, policy)
-    approval = Approval(approved=True, by="approval rule", at=story.now(), reason=verdict.why)
-    if verdict.needs_person:
-        answer = await story.decision("approval", approval_task(raised, verdict, policy))
-        approved = answer.action == "approve"
-        approval = Approval(approved=approved, by=answer.by, at=story.now(), reason=answer.reason)
+    approval = await _approval(story, raised, policy)
     if not approval.approved:
         return RequisitionOutcome(requisition=raised.number, approval=approval)
 
@@ -72,3 +67,13 @@ async def requisition_to_order(
     story.identify("order", order.number)
     await story.announce("order-placed", order, key=order.number)
     return RequisitionOutcome(requisition=raised.number, approval=approval, order=order)
+
+
+async def _approval(story: Story, raised: PricedRequisition, policy: ApprovalPolicy) -> Approval:
+    """Return the rule's word where the amount is within it, else a person's."""
+    verdict = await story.decide("approval rule", approval_verdict, raised, policy)
+    if not verdict.needs_person:
+        return Approval(approved=True, by="approval rule", at=story.now(), reason=verdict.why)
+    answer = await story.decision("approval", approval_task(raised, verdict, policy))
+    approved = answer.action == "approve"
+    return Approval(approved=approved, by=answer.by, at=story.now(), reason=answer.reason)

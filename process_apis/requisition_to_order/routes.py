@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request, Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter, JSONBody, SkipValidation
+from litestar.params import HeaderParameter, JSONBody, PathParameter, SkipValidation
 
 from canonical.errors import Forbidden, NotFound, StateConflict
 from canonical.request import Reference, RequestFacts
@@ -91,7 +91,7 @@ async def create_requisition(
     status_code=200,
 )
 async def decide_requisition(
-    requisition_id: FromPath[str],
+    requisition_id: Annotated[str, PathParameter(max_length=64)],
     data: JSONBody[ApprovalDecision],
     ledger: NamedDependency[SkipValidation[Ledger]],
     facts: NamedDependency[SkipValidation[RequestFacts]],

@@ -1,9 +1,8 @@
 """Something was used on a patient: stock goes down, the case bears the cost, the charge is
-reviewed,
-and what fell below par is bought again.
+reviewed, and what fell below par is bought again.
 
-usage → every line checked (item, unit, lot, serial) → consumption → cost → charge review → below
-par?
+usage → every line checked (item, unit, lot, serial) → consumption → cost → charge review
+→ below par?
 Nothing is posted before every line has passed. A serial counts once, whoever reports it.
 """
 
@@ -77,15 +76,7 @@ async def usage_to_replenishment(
     cost = await story.decide("cost of the case", case_cost, movement, posted)
     journal = await story.step("post the cost", costs.post_cost, cost)
 
-    charge = await story.decide("charge to review", charge_review, usage, lines, posted)
-    recorded = await story.disclose(
-        "record the charge for review",
-        charges.record_charge,
-        charge,
-        token=usage.context_token,
-        purpose="charge capture",
-    )
-    await story.announce("charge-eligible", charge, key=posted.document)
+    recorded = await _charged(story, usage, lines, posted, charges)
     count = await _replenish(story, lines, place, posted, records, stock)
     return UsagePosted(
         lines=lines, movement=posted, cost=journal, charge=recorded, requisitions=count
@@ -142,6 +133,26 @@ async def _counted_once(
                 fix="find out which report is right; abandon this one or correct the other",
             )
     return tuple(fresh)
+
+
+async def _charged(
+    story: Story,
+    usage: UsageEvent,
+    lines: tuple[ResolvedUsage, ...],
+    posted: PostedMovement,
+    charges: ChargeDesk,
+) -> RecordedCharge:
+    """Hand the charge to its reviewer: the one effect of this flow that may see the patient."""
+    charge = await story.decide("charge to review", charge_review, usage, lines, posted)
+    recorded = await story.disclose(
+        "record the charge for review",
+        charges.record_charge,
+        charge,
+        token=usage.context_token,
+        purpose="charge capture",
+    )
+    await story.announce("charge-eligible", charge, key=posted.document)
+    return recorded
 
 
 async def _replenish(

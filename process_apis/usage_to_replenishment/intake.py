@@ -56,17 +56,8 @@ async def report_usage(
     token = ledger.vault.new_token()
     encounter = ledger.vault.pseudonym("encounter", report.facility, report.encounter)
     case = ledger.vault.pseudonym("case", report.facility, report.case_number)
-    event = UsageEvent(
-        facility=report.facility,
-        location=report.location,
-        occurred_at=report.occurred_at,
-        lines=tuple(UsageLine(**msgspec.structs.asdict(line)) for line in report.lines),
-        source=client,
-        procedure=report.procedure,
-        clinician=report.clinician,
-        case=case,
-        encounter=encounter,
-        context_token=token,
+    event = msgspec.structs.replace(
+        _usage(report, client), case=case, encounter=encounter, context_token=token
     )
     context = PatientContext(
         patient_id=report.patient_id, encounter=report.encounter, case_number=report.case_number
@@ -93,4 +84,17 @@ async def report_usage(
                 joins=references,
             ),
         ),
+    )
+
+
+def _usage(report: UsageReport, client: str) -> UsageEvent:
+    """Return what was used, without anything that names the patient."""
+    return UsageEvent(
+        facility=report.facility,
+        location=report.location,
+        occurred_at=report.occurred_at,
+        lines=tuple(UsageLine(**msgspec.structs.asdict(line)) for line in report.lines),
+        source=client,
+        procedure=report.procedure,
+        clinician=report.clinician,
     )

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 from sandbox.erp import books, stock
-from sandbox.erp.seed import ItemSeed, PriceSeed, Seed, StockSeed
+from sandbox.erp.seed import CostCenterSeed, ItemSeed, PriceSeed, Seed, StockSeed, SupplierSeed
 from sandbox.erp.store import Row
 from sandbox.erp.system import System, cents
 
@@ -26,7 +26,10 @@ def load(system: System, seed: Seed) -> None:
     plants = sorted({each.facility for each in seed.locations})
     for item in seed.items:
         _product(system, item, plants)
-    _partners(system, seed)
+    for supplier in seed.suppliers:
+        _supplier(system, supplier)
+    for center in seed.cost_centers:
+        _cost_center(system, center)
     for lot in seed.lots:
         stock.keep_batch(system, lot.item, lot.number, lot.expires)
     items = {item.id: item for item in seed.items}
@@ -94,49 +97,50 @@ def _units(system: System, item: ItemSeed, base: str) -> None:
         )
 
 
-def _partners(system: System, seed: Seed) -> None:
-    for supplier in seed.suppliers:
-        system.store["A_Supplier"].insert(
-            {
-                "Supplier": supplier.id,
-                "SupplierName": supplier.name,
-                "SupplierFullName": supplier.name,
-                "PurchasingIsBlocked": supplier.blocked,
-            }
-        )
-    for center in seed.cost_centers:
-        key: Row = {
-            "ControllingArea": system.company.controlling_area,
-            "CostCenter": center.id,
-            "ValidityEndDate": _FOREVER,
+def _supplier(system: System, supplier: SupplierSeed) -> None:
+    system.store["A_Supplier"].insert(
+        {
+            "Supplier": supplier.id,
+            "SupplierName": supplier.name,
+            "SupplierFullName": supplier.name,
+            "PurchasingIsBlocked": supplier.blocked,
         }
-        system.store["A_CostCenter"].insert(
-            key
-            | {
-                "ValidityStartDate": date(2020, 1, 1),
-                "CompanyCode": system.company.code,
-                "CostCenterCurrency": system.company.currency,
-                "IsBlkdForPrimaryCostsPosting": "" if center.active else "X",
-            }
-        )
-        system.store["A_CostCenterText"].insert(
-            key
-            | {
-                "Language": "EN",
-                "CostCenterName": center.name[:20],
-                "CostCenterDescription": center.name,
-            }
-        )
-        system.store["CostCenterBudgetSet"].insert(
-            {
-                "CostCenter": center.id,
-                "FiscalYear": str(system.today.year),
-                "Currency": system.company.currency,
-                "BudgetAmount": center.budget,
-                "CommittedAmount": center.committed,
-                "AvailableAmount": center.budget - center.committed,
-            }
-        )
+    )
+
+
+def _cost_center(system: System, center: CostCenterSeed) -> None:
+    key: Row = {
+        "ControllingArea": system.company.controlling_area,
+        "CostCenter": center.id,
+        "ValidityEndDate": _FOREVER,
+    }
+    system.store["A_CostCenter"].insert(
+        key
+        | {
+            "ValidityStartDate": date(2020, 1, 1),
+            "CompanyCode": system.company.code,
+            "CostCenterCurrency": system.company.currency,
+            "IsBlkdForPrimaryCostsPosting": "" if center.active else "X",
+        }
+    )
+    system.store["A_CostCenterText"].insert(
+        key
+        | {
+            "Language": "EN",
+            "CostCenterName": center.name[:20],
+            "CostCenterDescription": center.name,
+        }
+    )
+    system.store["CostCenterBudgetSet"].insert(
+        {
+            "CostCenter": center.id,
+            "FiscalYear": str(system.today.year),
+            "Currency": system.company.currency,
+            "BudgetAmount": center.budget,
+            "CommittedAmount": center.committed,
+            "AvailableAmount": center.budget - center.committed,
+        }
+    )
 
 
 def _opened(system: System, opening: StockSeed, cost: Decimal) -> list[books.Line]:

@@ -13,16 +13,7 @@ def totals(system: System, calls: Counter[str]) -> Totals:
     """Everything that must stay true across crashes, duplicates and replays."""
     store = system.store
     return {
-        "stock": [
-            {
-                "material": row["Material"],
-                "plant": row["Plant"],
-                "location": row["StorageLocation"],
-                "batch": row["Batch"],
-                "quantity": number(row, "MatlWrhsStkQtyInMatlBaseUnit"),
-            }
-            for row in store["A_MatlStkInAcctMod"].rows()
-        ],
+        "stock": [_shelf(row) for row in store["A_MatlStkInAcctMod"].rows()],
         "reservations": len(store["A_ReservationDocumentHeader"]),
         "openReservations": [
             _named(row, ("Reservation", "Product", "Plant", "StorageLocation"))
@@ -51,6 +42,16 @@ def totals(system: System, calls: Counter[str]) -> Totals:
             "sum": sum(system.balances.values()),
         },
         "calls": dict(sorted(calls.items())),
+    }
+
+
+def _shelf(row: Row) -> dict[str, Value]:
+    return {
+        "material": row["Material"],
+        "plant": row["Plant"],
+        "location": row["StorageLocation"],
+        "batch": row["Batch"],
+        "quantity": number(row, "MatlWrhsStkQtyInMatlBaseUnit"),
     }
 
 

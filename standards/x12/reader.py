@@ -19,6 +19,7 @@ _ISA_LENGTH: Final = 106
 _ISA_WIDTHS: Final = [3, 2, 10, 2, 10, 2, 15, 2, 15, 6, 4, 1, 5, 9, 1, 1, 1]
 _FIRST_WITH_REPETITION: Final = "00402"
 _FILLER: Final = b"\r\n\t \x00\x1a"
+_BOM: Final = b"\xef\xbb\xbf"
 _LINE_ENDS: Final = b"\r\n"
 _WINDOW: Final = 1 << 16
 _PLAIN: Final = bytes(range(0x20, 0x7F)) + _LINE_ENDS
@@ -147,6 +148,9 @@ def _spans(body: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _skip_filler(body: bytes, offset: int) -> int:
+    """Skip what stands between interchanges, and the byte order mark an editor put before them."""
+    if offset == 0 and body[: len(_BOM)] == _BOM:
+        offset = len(_BOM)
     while offset < len(body) and body[offset] in _FILLER:
         offset += 1
     return offset

@@ -16,7 +16,14 @@ class X12Door(Protocol):
     async def accept(self, raw: bytes, partner_client: str) -> bytes: ...
 
 
-@post("/x12", operation_id="sendX12", scope="system.edi.x12:write", status_code=200)
+@post(
+    "/x12",
+    operation_id="sendX12",
+    scope="system.edi.x12:write",
+    status_code=200,
+    media_type=_X12,
+    takes=(_X12,),
+)
 async def send_x12(
     request: Request[Any, Any, State],
     x12: NamedDependency[SkipValidation[X12Door]],

@@ -1,19 +1,22 @@
 """System API of the EHR: the clinical documents it sends, over HTTP."""
 
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from litestar import Request, Response, Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import Body, SkipValidation
+from litestar.params import SkipValidation
 
 from canonical.request import RequestFacts
 
 _ER7 = "x-application/hl7-v2+er7"
 _FHIR = "application/fhir+json"
 
-Er7 = Annotated[bytes, Body(media_type=_ER7)]
-FhirJson = Annotated[bytes, Body(media_type=_FHIR)]
+_RESOURCE: Final = {
+    "type": "object",
+    "required": ["resourceType"],
+    "properties": {"resourceType": {"type": "string"}},
+}
 
 
 class Hl7Door(Protocol):
@@ -24,7 +27,14 @@ class FhirDoor(Protocol):
     async def accept(self, raw: bytes, sender: str) -> tuple[int, bytes]: ...
 
 
-@post("/hl7v2", operation_id="sendHl7v2", scope="system.ehr.hl7v2:write", status_code=200)
+@post(
+    "/hl7v2",
+    operation_id="sendHl7v2",
+    scope="system.ehr.hl7v2:write",
+    status_code=200,
+    media_type=_ER7,
+    takes=(_ER7,),
+)
 async def send_hl7v2(
     request: Request[Any, Any, State],
     hl7: NamedDependency[SkipValidation[Hl7Door]],
@@ -34,7 +44,16 @@ async def send_hl7v2(
     return Response(answer or b"", media_type=_ER7)
 
 
-@post("/fhir", operation_id="sendFhir", scope="system.ehr.fhir:write", status_code=200)
+@post(
+    "/fhir",
+    operation_id="sendFhir",
+    scope="system.ehr.fhir:write",
+    status_code=200,
+    media_type=_FHIR,
+    takes=(_FHIR, "application/json"),
+    shape=_RESOURCE,
+    refusals=("400", "409", "422"),
+)
 async def send_fhir(
     request: Request[Any, Any, State],
     fhir: NamedDependency[SkipValidation[FhirDoor]],

@@ -4,7 +4,7 @@ from typing import Annotated, Protocol
 
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter, SkipValidation
+from litestar.params import PathParameter, QueryParameter, SkipValidation
 
 from canonical.inventory import StockLevel
 from canonical.item import Item, ItemId
@@ -23,11 +23,12 @@ class Erp(Protocol):
     async def cost_center(self, cost_center: str) -> CostCenter: ...
 
 
+Number = Annotated[str, PathParameter(max_length=40)]
 Connector = NamedDependency[SkipValidation[Erp]]
 
 
 @get("/items/{item_id:str}", operation_id="readItem", scope="system.erp.items:read")
-async def read_item(item_id: FromPath[str], erp: Connector) -> Item:
+async def read_item(item_id: Number, erp: Connector) -> Item:
     """Read an item of the item master."""
     return await erp.item(ItemId(item_id))
 
@@ -48,7 +49,7 @@ async def read_stock(
     operation_id="readPurchaseOrder",
     scope="system.erp.purchase-orders:read",
 )
-async def read_purchase_order(number: FromPath[str], erp: Connector) -> PurchaseOrder:
+async def read_purchase_order(number: Number, erp: Connector) -> PurchaseOrder:
     """Read a purchase order."""
     return await erp.order(number)
 
@@ -58,7 +59,7 @@ async def read_purchase_order(number: FromPath[str], erp: Connector) -> Purchase
     operation_id="readSupplier",
     scope="system.erp.suppliers:read",
 )
-async def read_supplier(supplier_id: FromPath[str], erp: Connector) -> Supplier:
+async def read_supplier(supplier_id: Number, erp: Connector) -> Supplier:
     """Read a supplier."""
     return await erp.supplier(supplier_id)
 
@@ -68,7 +69,7 @@ async def read_supplier(supplier_id: FromPath[str], erp: Connector) -> Supplier:
     operation_id="readCostCenter",
     scope="system.erp.cost-centers:read",
 )
-async def read_cost_center(cost_center_id: FromPath[str], erp: Connector) -> CostCenter:
+async def read_cost_center(cost_center_id: Number, erp: Connector) -> CostCenter:
     """Read a cost centre and what is left of its budget."""
     return await erp.cost_center(cost_center_id)
 

@@ -24,6 +24,7 @@ SET = (
 )
 GOOD = SET.format("0001")
 END = "GE*1*7~IEA*1*000000007~"
+BOM = b"\xef\xbb\xbf"
 MODERN = ISA.replace("*U*00401*", "*^*00501*").replace("*0900*^", "*0900*^")
 
 
@@ -47,7 +48,6 @@ def test_a_sound_interchange_is_read_with_its_parties_and_sets():
         (b"", "ISA"),
         (b"   \r\n", "ISA"),
         (b"UNA:+.? 'UNB", "ISA"),
-        (b"\xef\xbb\xbf" + interchange(GOOD), "ISA"),
         (interchange(GOOD).replace(b"SUPPLIERONE    ", b"SUPPLIERONE   "), "ISA"),
         (interchange(GOOD).replace(b"SUPPLIERONE    ", b"SUPPLIERONE     "), "ISA"),
         (interchange(GOOD).replace(b"SUPPLIERONE    ", b"SUPPLIER\xd6NE    "), "ISA"),
@@ -190,6 +190,15 @@ def test_lines_wrapped_at_some_column_are_joined(columns, end_of_line):
     assert read(wrapped.encode()) == read(whole)
 
 
+def test_a_byte_order_mark_before_the_first_interchange_is_no_data():
+    body = interchange(GOOD)
+    (found,) = read(BOM + body)
+    assert found.groups[0].sets[0].accepted
+    assert interchanges(BOM + body) == (body,)
+    with pytest.raises(MalformedMessage, match="no interchange header"):
+        read(body + BOM + body)
+
+
 def test_a_second_interchange_with_other_delimiters_is_read_with_its_own():
     other = interchange(GOOD).decode().replace("*", "|").replace("~", "!").replace(">", ":")
     first, second = read(interchange(GOOD) + b"\r\n" + other.encode() + b"\x1a")
@@ -315,10 +324,9 @@ _FRAGMENTS = st.sampled_from(
 
 @given(st.one_of(st.binary(max_size=400), st.lists(_FRAGMENTS, max_size=12).map(b"".join)))
 def test_any_bytes_are_read_or_refused_as_malformed(body):
-    pieces = interchanges(body)
-    assert b"".join(pieces).translate(None, b"\r\n\t \0\x1a") == body.translate(
-        None, b"\r\n\t \0\x1a"
-    )
+    filler = b"\r\n\t \0\x1a"
+    joined = b"".join(interchanges(body)).removeprefix(BOM)
+    assert joined.translate(None, filler) == body.removeprefix(BOM).translate(None, filler)
     with contextlib.suppress(MalformedMessage):
         for each in read(body):
             examined(each)

@@ -30,7 +30,7 @@ from standards.x12.writer import (
     control_text,
     write,
 )
-from system_apis.edi.x12.mapping import purchase_order_850
+from system_apis.edi.x12.mapping import VERSION, purchase_order_850
 
 OnAnswer = Callable[[bytes, str], Awaitable[bytes]]
 """Takes an interchange that came back as the HTTP answer: `X12Intake.accept`."""
@@ -44,6 +44,7 @@ class X12Sender:
     """Writes 850s and posts them. `http` gives the client of an endpoint by its name."""
 
     system: Final = "EDI"
+    mapping_version: Final = VERSION
 
     def __init__(
         self,

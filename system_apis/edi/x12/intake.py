@@ -27,6 +27,7 @@ from standards.x12.control import ACCEPTED
 from standards.x12.envelope import Group, InterchangeHeader
 from standards.x12.reader import header, interchanges
 from standards.x12.writer import OutgoingGroup, OutgoingInterchange, write
+from system_apis.edi.x12.mapping import VERSION
 from system_apis.edi.x12.reading import Reading, reading_of
 
 Partners = Callable[[str, str], Awaitable[TradingPartner | None]]
@@ -64,12 +65,13 @@ class X12Intake:
             await self._messages.receive(_unreadable(body, client, digest, failure))
             raise
         partner = await self._partners(top.sender_qualifier, top.sender)
-        reading = reading_of(body, top, partner, self._own)
+        reading = reading_of(body, top, partner, self._own, client)
         arrival = Arrival(
             channel="edi",
             kind=" ".join(["X12", *dict.fromkeys(reading.kinds)]),
-            sender=partner.supplier if partner else client,
+            sender=partner.supplier if partner and not reading.is_foreign else client,
             body=body,
+            mapping=VERSION,
             answer=await self._answer(reading, partner, digest),
             identity=reading.identity or f"x12|broken|{digest}",
             control_id=top.control,

@@ -21,7 +21,9 @@ _MOST_REFUSALS: Final = 10
 
 
 class Reading:
-    """One interchange as far as it could be used. `note` is its TA105."""
+    """One interchange as far as it could be used. `note` is its TA105; `is_foreign` says that
+    somebody else handed it in under the partner's name.
+    """
 
     def __init__(self, top: InterchangeHeader) -> None:
         self.top = top
@@ -30,6 +32,7 @@ class Reading:
         self.kinds = list[str]()
         self.facts = list[Announcement]()
         self.refusals = list[Failure]()
+        self.is_foreign = False
 
     def refuse_whole(self, failure: Failure) -> None:
         """Refuse the interchange itself: it is answered with a TA1."""
@@ -67,12 +70,14 @@ class Reading:
 
     @property
     def identity(self) -> str:
-        """The business key; '' of an interchange that broke: it may come again, repaired."""
+        """The business key; '' of an interchange that broke, as it may come again repaired, and of
+        one from a stranger, who must not use up the partner's numbers.
+        """
         top = self.top
         sides = (top.sender_qualifier, top.sender, top.receiver_qualifier, top.receiver)
         broken = any(isinstance(each, MalformedMessage) for each in self.refusals)
         broken = broken and self.note != ACCEPTED
-        return "" if broken else "|".join(("x12", *sides, top.control))
+        return "" if broken or self.is_foreign else "|".join(("x12", *sides, top.control))
 
     def task(self, partner: TradingPartner | None) -> TaskDraft | None:
         """Return what a person has to settle, if anything was refused."""
@@ -96,16 +101,36 @@ def reading_of(
     top: InterchangeHeader,
     partner: TradingPartner | None,
     own: frozenset[tuple[str, str]],
+    client: str,
 ) -> Reading:
-    """Read the one interchange in `body`, whose ISA says `top`."""
+    """Read the one interchange in `body`, whose ISA says `top`; `client` handed it in."""
     reading = Reading(top)
+    reading.is_foreign = partner is not None and not _speaks_for(client, partner)
     try:
+        if reading.is_foreign:
+            raise _foreign(client)
         supplier = _trusted(top, partner, own).supplier
         for interchange in read(body):
             reading.take(examined(interchange), supplier)
     except (MalformedMessage, UnknownPartner, UnsupportedMessage) as failure:
         reading.refuse_whole(failure)
     return reading
+
+
+def _speaks_for(client: str, partner: TradingPartner) -> bool:
+    """Say whether this client may hand in for the partner. What we asked the partner for ourselves,
+    or read again from the ledger, comes under the supplier's own number.
+    """
+    return not partner.client or client in (partner.client, partner.supplier)
+
+
+def _foreign(client: str) -> UnknownPartner:
+    return UnknownPartner(
+        f"client {client} does not speak for this sender",
+        where="ISA06",
+        expected="the client of the partner's profile",
+        fix="find out who sent this; bind the client to the partner where it is rightly theirs",
+    )
 
 
 def _trusted(

@@ -19,7 +19,7 @@ from canonical.errors import (
 )
 from standards.fhir import codec
 from standards.fhir.resources import ChargeItem
-from system_apis.ehr.fhir_r4.mapping import charge_item
+from system_apis.ehr.fhir_r4.mapping import VERSION, charge_item
 
 _THROTTLED: Final = 429
 _SERVER_ERROR: Final = 500
@@ -38,6 +38,7 @@ class FhirChargeReview:
     """Records charges for review; `http` has the server's base address, token and policies."""
 
     system = "EHR"
+    mapping_version = VERSION
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http

@@ -36,7 +36,7 @@ from standards.fhir.resources import (
     OutcomeIssue,
 )
 from system_apis.ehr.fhir_r4.feed import FhirFeed
-from system_apis.ehr.fhir_r4.mapping import usage_event
+from system_apis.ehr.fhir_r4.mapping import VERSION, usage_event
 
 _OK: Final = 200
 _CLOCKS_DIFFER: Final = timedelta(hours=24)
@@ -99,6 +99,7 @@ class FhirIntake:
             kind=name.kind,
             sender=sender,
             body=raw,
+            mapping=VERSION,
             answer=codec.encode(_accepted(resource)),
             identity=name.identity,
             control_id=name.control_id,

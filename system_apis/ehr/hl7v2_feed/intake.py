@@ -45,7 +45,7 @@ from standards.hl7v2.acknowledgement import (
 )
 from standards.hl7v2.message import Message
 from standards.hl7v2.reader import read
-from system_apis.ehr.hl7v2_feed.mapping import surgical_case, usage_event
+from system_apis.ehr.hl7v2_feed.mapping import VERSION, surgical_case, usage_event
 from system_apis.ehr.hl7v2_feed.wire import Feed
 
 _UNREADABLE = "unreadable"
@@ -109,6 +109,7 @@ class Hl7Intake:
             kind=kind if _KIND.fullmatch(kind) else _UNREADABLE,
             sender=_sender(head),
             body=raw,
+            mapping=VERSION,
             answer=b"",
             identity=_identity(head),
             control_id=head.raw(10),

@@ -9,7 +9,7 @@ from canonical.charge import CostPosting, PostedJournal
 from canonical.errors import StateConflict, UpstreamGarbled
 from canonical.invoice import Invoice, PostedInvoice
 from system_apis.erp.s4hana import wire
-from system_apis.erp.s4hana.mapping import codes, finance
+from system_apis.erp.s4hana.mapping import VERSION, codes, finance
 from system_apis.erp.s4hana.odata import where
 from system_apis.erp.s4hana.purchasing import Purchasing
 
@@ -24,6 +24,7 @@ class S4Hana(Purchasing):
     """
 
     system = "ERP"
+    mapping_version = VERSION
 
     async def post_cost(self, posting: CostPosting, *, key: str) -> PostedJournal:
         """Move a case's cost from the cost centre's expense account to the case."""

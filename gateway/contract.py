@@ -1,0 +1,143 @@
+"""What every request keeps, whatever its route: its kind of body, its characters, its values.
+
+The OpenAPI documents promise it (`gateway/openapi.py`). What does not keep it is refused here,
+before a handler sees it, with the place and what was expected. Never with the value: it may be a
+person's.
+
+    decimals   "12.50" or 12: a JSON number with a fraction is not exact in most programs
+    moments    with their zone, and such that any zone can still express them
+    texts      without U+0000, which PostgreSQL does not keep
+"""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.handlers.base import BaseRouteHandler
+
+from canonical.errors import InvalidRequest, UnsupportedMediaType
+
+JSON: Final = "application/json"
+DECIMAL_PATTERN: Final = r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$"
+LARGEST: Final = 999_999_999_999
+
+_decimal = re.compile(DECIMAL_PATTERN.strip("^$")).fullmatch
+_placed = re.compile(r"(?P<expected>.*?)(?: - at `(?P<where>.*)`)?", re.DOTALL).fullmatch
+_quoted = re.compile(r"'[^']*'")
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def taken_types(handler: BaseRouteHandler) -> tuple[str, ...]:
+    """Return the media types a route takes: its own `takes`, or JSON where it has a body."""
+    own: tuple[str, ...] = handler.opt.get("takes", ())
+    return own or ((JSON,) if "data" in handler.parsed_fn_signature.parameters else ())
+
+
+def require_contract(
+    connection: ASGIConnection[Any, Any, Any, Any], route_handler: BaseRouteHandler
+) -> None:
+    """Refuse an address with U+0000, and a body of a kind that the route does not take."""
+    if "\0" in connection.scope["path"] or b"%00" in connection.scope["query_string"]:
+        raise _unusable("the address")
+    taken = taken_types(route_handler)
+    given = connection.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if taken and given and given not in taken:
+        raise UnsupportedMediaType(
+            "this path does not take that kind of body",
+            where="Content-Type",
+            expected=" or ".join(taken),
+        )
+
+
+class ContractRequest(Request[Any, Any, State]):
+    """A request whose JSON is read as its handler's type says, without being lenient."""
+
+    async def json(self) -> Any:
+        """Return the body as the type of the handler's `data`; raises `InvalidRequest`."""
+        wanted = self.route_handler.parsed_fn_signature.parameters["data"].annotation
+        return read(await self.body(), wanted)
+
+
+def read(body: bytes, wanted: Any) -> Any:
+    """Return `body` as `wanted`, a Struct; raises `InvalidRequest` with the place of a mistake."""
+    try:
+        raw = msgspec.json.decode(body)
+        value = msgspec.convert(raw, wanted)
+    except msgspec.ValidationError as exc:
+        raise _misfit(str(exc)) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise InvalidRequest("the body is not JSON", where="$", expected="JSON (RFC 8259)") from exc
+    _check(value, raw, "$")
+    return value
+
+
+def _misfit(reason: str) -> InvalidRequest:
+    """Say what msgspec found; it quotes the value of an enumeration."""
+    match = _placed(reason)
+    expected, where = (match["expected"], match["where"]) if match else ("", "")
+    return InvalidRequest(
+        "the body does not fit its contract",
+        where=where or "$",
+        expected=_quoted.sub("…", expected),
+    )
+
+
+def _check(value: object, raw: Any, where: str) -> None:
+    """Check what types cannot say; `raw` is the same value as it was written."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise _unusable(where)
+    elif isinstance(value, Decimal):
+        _check_decimal(raw, where)
+    elif isinstance(value, datetime):
+        check_moment(value, where)
+    elif isinstance(value, tuple):
+        for place, (each, written) in enumerate(zip(value, raw, strict=True)):
+            _check(each, written, f"{where}[{place}]")
+    elif isinstance(value, msgspec.Struct):
+        for name, key in _fields(type(value)):
+            if key in raw:
+                _check(getattr(value, name), raw[key], f"{where}.{key}")
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    return tuple(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
+
+
+def _check_decimal(raw: object, where: str) -> None:
+    whole = isinstance(raw, int) or (isinstance(raw, float) and raw.is_integer())
+    if isinstance(raw, str) and _decimal(raw):
+        return
+    if whole and isinstance(raw, int | float) and abs(raw) <= LARGEST:
+        return
+    raise InvalidRequest(
+        "not a decimal number that can be kept exactly",
+        where=where,
+        expected='a string such as "12.50" or a whole number: 12 digits, 6 decimals',
+    )
+
+
+def check_moment(moment: datetime, where: str) -> None:
+    """Raise `InvalidRequest` where a moment has no zone, or none could express it."""
+    if moment.tzinfo is None:
+        raise InvalidRequest(
+            "a time without its zone", where=where, expected="RFC 3339, such as …T08:30:00Z"
+        )
+    if not _EARLIEST <= moment <= _LATEST:
+        raise InvalidRequest(
+            "a time that cannot be used", where=where, expected="years 1 to 9999, in any zone"
+        )
+
+
+def _unusable(where: str) -> InvalidRequest:
+    return InvalidRequest(
+        "a text with U+0000 cannot be kept", where=where, expected="text without U+0000"
+    )

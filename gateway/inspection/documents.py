@@ -1,0 +1,92 @@
+"""One document from its bytes to its verdict. Nothing escapes from here."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from canonical.errors import Failure, MalformedMessage, UnsupportedMessage
+from gateway.inspection import fhir, hl7v2, x12
+from gateway.inspection.formats import READABLE, Format, sniffed
+from gateway.inspection.verdict import (
+    UNREADABLE,
+    Contents,
+    Message,
+    Opinion,
+    Part,
+    Verdict,
+    kind,
+    refusal,
+)
+
+Second = Callable[[Format, Part], Opinion]
+"""Another implementation's opinion about one part."""
+
+_READERS: Final[dict[Format, Callable[[bytes], Contents]]] = {
+    "HL7": hl7v2.contents,
+    "X12": x12.contents,
+    "FHIR": fhir.contents,
+}
+
+
+def inspected(name: str, body: bytes, second: Second | None = None) -> Verdict:
+    """Say what is in the document `name`."""
+    found = sniffed(body)
+    try:
+        return _verdict(name, found.format, body, second)
+    except Failure as failure:
+        return Verdict(
+            file=name,
+            verdict="refused",
+            format=found.format,
+            type=UNREADABLE,
+            failure=refusal(failure),
+        )
+    except Exception as exc:  # noqa: BLE001 - what escapes from a codec is the finding itself
+        return Verdict(
+            file=name,
+            verdict="crashed",
+            format=found.format,
+            type=UNREADABLE,
+            exception=type(exc).__name__,
+        )
+
+
+def _verdict(name: str, form: Format, body: bytes, second: Second | None) -> Verdict:
+    if form not in READABLE:
+        raise _unread(form, body)
+    contents = _READERS[form](body)
+    messages = tuple(
+        message for part in contents.parts for message in _with_opinion(form, part, second)
+    )
+    first = next((message.failure for message in messages if message.failure), None)
+    failure = contents.failure or first
+    return Verdict(
+        file=name,
+        verdict="refused" if failure else "read",
+        format=form,
+        type=kind(messages),
+        failure=failure,
+        notes=contents.notes,
+        messages=messages,
+    )
+
+
+def _unread(form: Format, body: bytes) -> Failure:
+    if form != "unknown":
+        return UnsupportedMessage(
+            f"{form}: recognised, not read yet", expected="HL7 v2, X12 or FHIR JSON"
+        )
+    what = sniffed(body).instead
+    if not body.strip():
+        return MalformedMessage(what, expected="a document")
+    return UnsupportedMessage(what, expected="HL7 v2, X12 or FHIR JSON")
+
+
+def _with_opinion(form: Format, part: Part, second: Second | None) -> tuple[Message, ...]:
+    if second is None:
+        return part.messages
+    opinion = second(form, part)
+    return tuple(
+        msgspec.structs.replace(message, second_opinion=opinion) for message in part.messages
+    )
