@@ -11,6 +11,7 @@ from gateway.commands import (
     demo,
     doctor,
     facility,
+    openapi,
     serve,
     tasks,
     trace,
@@ -28,6 +29,7 @@ _COMMANDS: tuple[ModuleType, ...] = (
     audit,
     clients,
     facility,
+    openapi,
     doctor,
 )
 

@@ -4,14 +4,16 @@ correlation · headers · audit · problems · body limit · token · rate limit
   └─ Litestar: scope of the route ─ handler
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.routes import HTTPRoute
+from litestar.handlers import HTTPRouteHandler
+from litestar.handlers.base import BaseRouteHandler
+from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute, WebSocketRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from canonical.clock import Clock
@@ -19,6 +21,7 @@ from canonical.request import Principal, RequestFacts
 from gateway.authorization import Authorization, describe_server
 from gateway.authorization import router as authorization_routes
 from gateway.config import Config
+from gateway.contract import ContractRequest, require_contract
 from gateway.health import Pings
 from gateway.health import router as health_routes
 from gateway.labels import Labels
@@ -27,6 +30,7 @@ from gateway.openapi import TIERS
 from gateway.pages import router as page_routes
 from gateway.problems import problem
 from gateway.redelivery import Redelivery
+from gateway.tracing import tracer
 from gateway.wiring import Doors, Systems
 from ledger.audit_trail import Evidence
 from ledger.figures import Figures
@@ -69,7 +73,8 @@ def create_app(parts: Parts) -> ASGIApp:
             page_routes,
             read_metrics,
         ],
-        guards=[require_scope],
+        guards=[require_scope, require_contract],
+        request_class=ContractRequest,
         dependencies=_dependencies(parts),
         exception_handlers={Exception: _leave_to_the_edge},
         openapi_config=None,
@@ -145,12 +150,24 @@ def _edge(parts: Parts) -> Edge:
         limiter=parts.limiter,
         clock=parts.clock,
         problem=problem,
+        tracer=tracer(parts.config.observability),
     )
 
 
 def _refuse_uncovered(app: Litestar) -> None:
     for route in app.routes:
-        handlers = route.route_handlers if isinstance(route, HTTPRoute) else []
-        for handler in handlers:
-            if declared_scope(handler.opt) is None and handler.operation_id is not None:
-                raise UncoveredRoute(f"{route.path} ({handler.operation_id}) names no scope")
+        for handler in _own_handlers(route):
+            if declared_scope(handler.opt) is None:
+                raise UncoveredRoute(f"{route.path} ({handler.handler_name}) names no scope")
+
+
+def _own_handlers(route: BaseRoute) -> Iterator[BaseRouteHandler]:
+    """Yield a route's handlers without the one for OPTIONS that Litestar adds to each."""
+    if isinstance(route, HTTPRoute):
+        yield from (each for each in route.route_handlers if not _is_added(each))
+    elif isinstance(route, ASGIRoute | WebSocketRoute):
+        yield route.route_handler
+
+
+def _is_added(handler: HTTPRouteHandler) -> bool:
+    return handler.operation_id is None and handler.http_methods == {"OPTIONS"}

@@ -7,7 +7,15 @@ from policies.max_body import MaxBody
 from policies.problem_details import ProblemDetails
 from policies.rate_limit import RateLimit
 from policies.security_headers import SecurityHeaders
+from policies.tracing import Tracing
 
 Policy = (
-    Audit | BearerToken | CorrelationId | MaxBody | ProblemDetails | RateLimit | SecurityHeaders
+    Audit
+    | BearerToken
+    | CorrelationId
+    | MaxBody
+    | ProblemDetails
+    | RateLimit
+    | SecurityHeaders
+    | Tracing
 )

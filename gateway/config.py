@@ -7,7 +7,8 @@ reads the environment.
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -68,6 +69,12 @@ class Facility(_Section, frozen=True, kw_only=True):
     id: str
     zone: str
 
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.zone)
+        except (OSError, ValueError, KeyError) as exc:
+            raise ValueError(f"zone {self.zone!r} is not a time zone of this machine") from exc
+
 
 class Feeds(_Section, frozen=True, kw_only=True):
     """How each sender's documents are to be read."""
@@ -79,7 +86,7 @@ class Feeds(_Section, frozen=True, kw_only=True):
 class Edi(_Section, frozen=True, kw_only=True):
     """Our own interchange identifiers, each `qualifier:id` (ISA05/06)."""
 
-    own: tuple[str, ...] = ()
+    own: tuple[Annotated[str, msgspec.Meta(pattern="^[^:]+:.+$")], ...] = ()
 
 
 class Observability(_Section, frozen=True, kw_only=True):
@@ -115,11 +122,27 @@ def load(path: Path) -> Config:
     """Read and check the file, or raise `ConfigurationRefused` naming the place."""
     try:
         text = path.read_text(encoding="utf-8")
+        _check_upstreams(path, text)
         return msgspec.toml.decode(text, type=Config)
     except FileNotFoundError as exc:
         raise ConfigurationRefused(f"{path} does not exist") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationRefused(f"{path} is not a text file that can be read") from exc
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, msgspec.DecodeError) as exc:
         raise ConfigurationRefused(f"{path}: {exc}") from exc
+
+
+class _Upstreams(msgspec.Struct):
+    upstreams: dict[str, object] = {}
+
+
+def _check_upstreams(path: Path, text: str) -> None:
+    """Read each by its name: where one of them is wrong, msgspec only says `$.upstreams[...]`."""
+    for name, table in msgspec.toml.decode(text, type=_Upstreams).upstreams.items():
+        try:
+            msgspec.convert(table, Upstream)
+        except msgspec.ValidationError as exc:
+            raise ConfigurationRefused(f"{path}: $.upstreams.{name}: {exc}") from exc
 
 
 def setting(name: str, default: str = "") -> str:

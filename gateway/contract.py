@@ -10,10 +10,11 @@ person's.
 """
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from litestar import Request
@@ -40,10 +41,10 @@ def taken_types(handler: BaseRouteHandler) -> tuple[str, ...]:
     return own or ((JSON,) if "data" in handler.parsed_fn_signature.parameters else ())
 
 
-def require_contract(
+async def require_contract(
     connection: ASGIConnection[Any, Any, Any, Any], route_handler: BaseRouteHandler
 ) -> None:
-    """Refuse an address with U+0000, and a body of a kind that the route does not take."""
+    """Refuse an address with U+0000, no body where one is due, and a kind that is not taken."""
     if "\0" in connection.scope["path"] or b"%00" in connection.scope["query_string"]:
         raise _unusable("the address")
     taken = taken_types(route_handler)
@@ -54,6 +55,8 @@ def require_contract(
             where="Content-Type",
             expected=" or ".join(taken),
         )
+    if taken and isinstance(connection, Request) and not await connection.body():
+        raise InvalidRequest("there is no body", where="$", expected=" or ".join(taken))
 
 
 class ContractRequest(Request[Any, Any, State]):
@@ -91,20 +94,29 @@ def _misfit(reason: str) -> InvalidRequest:
 
 def _check(value: object, raw: Any, where: str) -> None:
     """Check what types cannot say; `raw` is the same value as it was written."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise _unusable(where)
-    elif isinstance(value, Decimal):
-        _check_decimal(raw, where)
-    elif isinstance(value, datetime):
-        check_moment(value, where)
-    elif isinstance(value, tuple):
-        for place, (each, written) in enumerate(zip(value, raw, strict=True)):
-            _check(each, written, f"{where}[{place}]")
+    match value:
+        case str():
+            if "\0" in value:
+                raise _unusable(where)
+        case Decimal():
+            _check_decimal(raw, where)
+        case datetime():
+            _check_moment(value, where)
+        case _:
+            for part, written, place in _parts(value, raw):
+                _check(part, written, where + place)
+
+
+def _parts(value: object, raw: Any) -> Iterator[tuple[object, Any, str]]:
+    """Yield what a value is made of, as it was written, and where."""
+    if isinstance(value, tuple):
+        own = cast("tuple[object, ...]", value)
+        for place, (part, written) in enumerate(zip(own, raw, strict=True)):
+            yield part, written, f"[{place}]"
     elif isinstance(value, msgspec.Struct):
         for name, key in _fields(type(value)):
             if key in raw:
-                _check(getattr(value, name), raw[key], f"{where}.{key}")
+                yield getattr(value, name), raw[key], f".{key}"
 
 
 @cache
@@ -125,7 +137,7 @@ def _check_decimal(raw: object, where: str) -> None:
     )
 
 
-def check_moment(moment: datetime, where: str) -> None:
+def _check_moment(moment: datetime, where: str) -> None:
     """Raise `InvalidRequest` where a moment has no zone, or none could express it."""
     if moment.tzinfo is None:
         raise InvalidRequest(

@@ -4,15 +4,15 @@ Structs are described by msgspec, which also reads and writes them: what a docum
 is what the gateway does with it. `gateway/contract.py` refuses what types cannot say.
 """
 
-from collections.abc import Iterable
-from inspect import cleandoc
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, cast
 
 import msgspec
 from litestar.openapi.spec import Reference, Schema
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
-from msgspec.inspect import DateTimeType, StructType, UnionType, type_info
+from msgspec.inspect import CollectionType, DateTimeType, Metadata, StructType, Type, UnionType
+from msgspec.inspect import multi_type_info as type_infos
 
 from gateway.contract import DECIMAL_PATTERN, LARGEST
 from gateway.problems import Problem
@@ -58,6 +58,7 @@ _HEADERS: dict[str, Any] = {
         "schema": {"type": "string"},
     },
 }
+_SILENT: Final = ("deprecated", "allowEmptyValue", "allowReserved")
 _EVERYWHERE: Final = ("X-Correlation-ID", "RateLimit", "RateLimit-Policy")
 _PROBLEMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "400": ("InvalidRequest", "The request does not keep its contract", ()),
@@ -97,15 +98,51 @@ def components(structs: Structs) -> dict[str, Any]:
     """Return the shared part of a document."""
     found = structs.found.values()
     _, schemas = msgspec.json.schema_components(found, ref_template=_schema("{name}"))
-    for kind in _reached(found):
-        _add_moments(schemas[kind.__name__], type_info(kind))
+    for kind in type_infos(found):
+        for struct in _structs_in(kind):
+            _say_more(schemas[struct.cls.__name__], struct)
     return {
         "schemas": schemas,
         "headers": _HEADERS,
-        "responses": {
-            name: problem(status) for status, (name, _, _) in _PROBLEMS.items()
-        },
+        "responses": {name: problem(status) for status, (name, _, _) in _PROBLEMS.items()},
     }
+
+
+def _structs_in(kind: Type) -> Iterator[StructType]:
+    if isinstance(kind, StructType):
+        yield kind
+    for inner in _inside(kind):
+        yield from _structs_in(inner)
+
+
+def _inside(kind: Type) -> tuple[Type, ...]:
+    match kind:
+        case StructType():
+            return tuple(field.type for field in kind.fields)
+        case UnionType():
+            return kind.types
+        case CollectionType():
+            return (kind.item_type,)
+        case Metadata():
+            return (kind.type,)
+        case _:
+            return ()
+
+
+def _say_more(schema: dict[str, Any], struct: StructType) -> None:
+    """Say which strings are moments: msgspec says it only where its own type asks for a zone."""
+    schema["description"] = " ".join(schema.get("description", struct.cls.__name__).split())
+    for field in struct.fields:
+        if _is_moment(field.type):
+            written = schema["properties"][field.encode_name]
+            for each in (written, *written.get("anyOf", ())):
+                if each.get("type") == "string":
+                    each["format"] = "date-time"
+
+
+def _is_moment(kind: Type) -> bool:
+    optional = isinstance(kind, UnionType | Metadata)
+    return isinstance(kind, DateTimeType) or (optional and any(map(_is_moment, _inside(kind))))
 
 
 def problem(status: str) -> dict[str, Any]:
@@ -125,28 +162,29 @@ def problem_reference(status: str) -> dict[str, str]:
 
 def response_headers(*own: str) -> dict[str, Any]:
     """Return references to the headers of every response, and to its own."""
-    return {
-        name: {"$ref": f"#/components/headers/{name}"} for name in (*own, *_EVERYWHERE)
-    }
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*own, *_EVERYWHERE)}
 
 
 def exact(schema: Any) -> Any:
-    """Say of decimals what is taken; unfold what only refers; leave out what goes without saying."""
-    if isinstance(schema, list):
-        return [exact(each) for each in schema]
-    if isinstance(schema, float) and schema.is_integer():
-        return int(schema)
-    if not isinstance(schema, dict):
-        return schema
+    """Say of decimals what is taken, unfold mere references, leave out what goes without saying."""
+    match schema:
+        case list():
+            return [exact(each) for each in schema]  # pyright: ignore[reportUnknownVariableType]
+        case dict():
+            return _exact_object(cast("dict[str, Any]", schema))
+        case float() if schema.is_integer():
+            return int(schema)
+        case _:
+            return schema
+
+
+def _exact_object(schema: dict[str, Any]) -> Any:
     if schema.get("format") == "decimal":
         return {**schema, **_DECIMAL}
     if schema.keys() == {"allOf"} and len(schema["allOf"]) == 1:
         return exact(schema["allOf"][0])
     silent = {key for key in _SILENT if schema.get(key) is False}
     return {key: exact(value) for key, value in schema.items() if key not in silent}
-
-
-_SILENT: Final = ("deprecated", "allowEmptyValue", "allowReserved")
 
 
 def _schema(name: str) -> str:

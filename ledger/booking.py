@@ -73,13 +73,16 @@ class Bookings:
     async def apply(self, batch: Batch, arrivals: list[Any]) -> list[Any]:
         """Apply a batch of arrivals (called by the writer)."""
         await _lock(batch, arrivals)
-        booking = _Booking(batch=batch, rows=[], opened={})
+        booking = _Booking(batch=batch, rows=[], opened={}, identities=set())
         answers = [await self._keep(booking, kept) for kept in arrivals]
-        await insert_rows(batch.connection, booking.rows)
+        await booking.write()
         return answers
 
     async def _keep(self, booking: "_Booking", kept: KeptArrival) -> Accepted | Failure:
         arrival, batch = kept.arrival, booking.batch
+        if arrival.identity in booking.identities:  # what its first copy led to is still in hand
+            await booking.write()
+        booking.identities |= {arrival.identity} - {""}
         message: str | None = await batch.connection.fetchval(
             _KEEP,
             kept.id,
@@ -166,7 +169,7 @@ class Bookings:
             facts=facts,
             transaction=transaction,
             message=message,
-            flow=derived_id("flow", message, fact.event, fact.key),
+            flow=new_id("flow"),
         )
         booking.batch.wakes = True
         booking.batch.changed.add(transaction)
@@ -178,6 +181,12 @@ class _Booking(msgspec.Struct):
     batch: Batch
     rows: list[Row]
     opened: dict[Reference, str]
+    identities: set[str]
+
+    async def write(self) -> None:
+        """Insert what is in hand: the next look at the tables sees it."""
+        rows, self.rows = self.rows, []
+        await insert_rows(self.batch.connection, rows)
 
 
 async def _seen_before(booking: _Booking, kept: KeptArrival) -> Accepted | Failure:

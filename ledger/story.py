@@ -207,9 +207,9 @@ class Story:
             facts=body,
             transaction=flow.transaction,
             message=flow.message,
-            flow=derived_id("flow", flow.id, event, key),
+            flow=derived_id("flow", flow.id, name),
         )
-        event_id = derived_id("evt", flow.id, event, key)
+        event_id = derived_id("evt", flow.id, name)
         self._run.pending.append(OutboxRow(event_id, flow.transaction, event, key, body))
         self._run.remember_note(name, "announce", event)
         await self._run.flush()

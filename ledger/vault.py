@@ -36,7 +36,7 @@ class Vault:
     def open(self, row: str, sealed: bytes) -> bytes:
         try:
             return self._cipher.decrypt(sealed[:12], sealed[12:], row.encode())
-        except InvalidTag as exc:
+        except (InvalidTag, ValueError) as exc:  # ValueError: cut off within the nonce
             raise InternalFault(
                 "a sealed value does not open", where=row, fix="check SUTURE_KEY_FILE"
             ) from exc

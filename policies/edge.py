@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 from litestar.types import Scope
+from opentelemetry.trace import NoOpTracer, Tracer
 
 from canonical.clock import Clock
 from canonical.errors import Failure
@@ -54,6 +55,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     `verify` takes a token and the time in seconds, and raises Unauthenticated. `audit` returns when
     the record is durable, and raises StoreUnavailable. `limiter` takes a key, a pace and a cost,
     and raises LimiterUnavailable. `problem` renders a failure for a correlation id and a path.
+    `tracer` makes spans.
     """
 
     verify: Callable[[bytes, float], Principal]
@@ -61,6 +63,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     limiter: Callable[[str, Pace, int], Awaitable[Verdict]]
     clock: Clock
     problem: Callable[[Failure, str, str], tuple[int, list[Header], bytes]]
+    tracer: Tracer = msgspec.field(default_factory=NoOpTracer)
 
 
 def open_state(scope: Scope, facts: RequestFacts) -> None:

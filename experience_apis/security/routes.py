@@ -29,7 +29,7 @@ async def list_audit_events(
     kind: Annotated[Kind, QueryParameter()] = "",
     actor: Annotated[str, QueryParameter(max_length=128)] = "",
     transaction: Annotated[str, QueryParameter(max_length=64)] = "",
-    before: Annotated[str, QueryParameter(schema_extra={"format": "date-time"})] = "",
+    before: Annotated[str | None, QueryParameter(schema_extra={"format": "date-time"})] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=500)] = 100,
 ) -> AuditPage:
     found = await ledger.audit.recent(
@@ -43,10 +43,10 @@ async def list_audit_events(
     )
 
 
-def _moment(text: str) -> datetime | None:
+def _moment(text: str | None) -> datetime | None:
     """Read a moment strictly: parameters are otherwise taken for seconds, or for local time."""
     try:
-        return msgspec.convert(text, Moment).astimezone(UTC) if text else None
+        return msgspec.convert(text, Moment).astimezone(UTC) if text is not None else None
     except (msgspec.ValidationError, OverflowError) as exc:
         raise InvalidRequest(
             "not a moment", where="before", expected="RFC 3339 with its zone, such as …T08:30:00Z"

@@ -54,20 +54,24 @@ def run(given: argparse.Namespace) -> int:
     for name in missing(given.paths):
         print(f"suture inspect: there is nothing at {name}", file=sys.stderr)
         return _FAILED
+    try:
+        return _inspect(given)
+    except OSError as exc:
+        print(f"suture inspect: {exc.filename or 'output'}: {exc.strerror}", file=sys.stderr)
+        return _FAILED
+
+
+def _inspect(given: argparse.Namespace) -> int:
     report, listed = Report(), list[Verdict]()
     is_table = bool(given.table or given.report)
     began = time.monotonic()
     with ExitStack() as stack:
         second = stack.enter_context(SecondOpinions()).of if given.validate else None
-        try:
-            for verdict in _verdicts(_tracked(given.paths), report, second):
-                if given.json and not is_table:
-                    listed.append(verdict)
-                elif not is_table:
-                    show(console(), verdict)
-        except OSError as exc:
-            print(f"suture inspect: {exc.filename}: {exc.strerror}", file=sys.stderr)
-            return _FAILED
+        for verdict in _verdicts(_tracked(given.paths), report, second):
+            if given.json and not is_table:
+                listed.append(verdict)
+            elif not is_table:
+                show(console(), verdict)
     report.seconds = round(time.monotonic() - began, 3)
     if is_table:
         return _tabulated(report, given)

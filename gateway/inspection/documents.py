@@ -5,11 +5,11 @@ from typing import Final
 
 import msgspec
 
-from canonical.errors import Failure, MalformedMessage, UnsupportedMessage
+from canonical.errors import Failure, UnsupportedMessage
 from gateway.inspection import fhir, hl7v2, x12
-from gateway.inspection.formats import READABLE, Format, sniffed
+from gateway.inspection.formats import READABLE, Format, Sniffed, sniffed
 from gateway.inspection.verdict import (
-    UNREADABLE,
+    UNTYPED,
     Contents,
     Message,
     Opinion,
@@ -32,29 +32,27 @@ _READERS: Final[dict[Format, Callable[[bytes], Contents]]] = {
 def inspected(name: str, body: bytes, second: Second | None = None) -> Verdict:
     """Say what is in the document `name`."""
     found = sniffed(body)
-    try:
-        return _verdict(name, found.format, body, second)
-    except Failure as failure:
+    if found.format not in READABLE:
         return Verdict(
             file=name,
             verdict="refused",
             format=found.format,
-            type=UNREADABLE,
-            failure=refusal(failure),
+            type="",
+            failure=refusal(_unread(found)),
         )
+    try:
+        return _verdict(name, found.format, body, second)
     except Exception as exc:  # noqa: BLE001 - what escapes from a codec is the finding itself
         return Verdict(
             file=name,
             verdict="crashed",
             format=found.format,
-            type=UNREADABLE,
+            type=UNTYPED,
             exception=type(exc).__name__,
         )
 
 
 def _verdict(name: str, form: Format, body: bytes, second: Second | None) -> Verdict:
-    if form not in READABLE:
-        raise _unread(form, body)
     contents = _READERS[form](body)
     messages = tuple(
         message for part in contents.parts for message in _with_opinion(form, part, second)
@@ -72,14 +70,8 @@ def _verdict(name: str, form: Format, body: bytes, second: Second | None) -> Ver
     )
 
 
-def _unread(form: Format, body: bytes) -> Failure:
-    if form != "unknown":
-        return UnsupportedMessage(
-            f"{form}: recognised, not read yet", expected="HL7 v2, X12 or FHIR JSON"
-        )
-    what = sniffed(body).instead
-    if not body.strip():
-        return MalformedMessage(what, expected="a document")
+def _unread(found: Sniffed) -> Failure:
+    what = found.instead or f"{found.format}: recognised, not read yet"
     return UnsupportedMessage(what, expected="HL7 v2, X12 or FHIR JSON")
 
 

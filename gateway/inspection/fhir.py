@@ -15,7 +15,7 @@ from canonical.usage import NothingUsed
 from gateway.inspection.permissive import ANY, NOTE, fhir_feed
 from gateway.inspection.verdict import (
     SEALED,
-    UNREADABLE,
+    UNTYPED,
     Canonical,
     Contents,
     Message,
@@ -72,7 +72,7 @@ def _message(body: bytes) -> Message:
         described = codec.describe(body)
     except Failure as failure:
         return Message(type=_guess(body), failure=refusal(failure))
-    name = described.resource_type if _TYPE.fullmatch(described.resource_type) else UNREADABLE
+    name = described.resource_type if _TYPE.fullmatch(described.resource_type) else UNTYPED
     if name not in _KNOWN:
         return Message(type=name, structure=Structure(resources={name: 1}))
     try:
@@ -103,14 +103,14 @@ def _mapped(resource: Known, described: Message) -> Message:
 
 def _guess(body: bytes) -> str:
     found = _FIRST_TYPE.search(body)
-    return found[1].decode() if found else UNREADABLE
+    return found[1].decode() if found else UNTYPED
 
 
 def _structure(resource: Known) -> Structure:
     if not isinstance(resource, Bundle):
         return Structure(resources={type(resource).__name__: 1})
     types = [entry.description.resource_type for entry in codec.entries(resource)]
-    named = Counter(one if _TYPE.fullmatch(one) else UNREADABLE for one in types)
+    named = Counter(one if _TYPE.fullmatch(one) else UNTYPED for one in types)
     return Structure(bundle=resource.type, resources=dict(named))
 
 

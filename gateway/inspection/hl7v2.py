@@ -10,7 +10,7 @@ from canonical.usage import NothingUsed
 from gateway.inspection.permissive import ANY, NOTE, hl7_feed
 from gateway.inspection.verdict import (
     SEALED,
-    UNREADABLE,
+    UNTYPED,
     Canonical,
     Contents,
     Message,
@@ -95,7 +95,7 @@ def _message(body: bytes) -> Message:
 def _kind(code: str, event: str) -> str:
     """MSH-9 as `ORU^R01`; what is no code of three characters could be anything and is not said."""
     if not _NAME.fullmatch(code):
-        return UNREADABLE
+        return UNTYPED
     return f"{code}^{event}" if _NAME.fullmatch(event) else code
 
 

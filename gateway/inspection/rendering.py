@@ -23,7 +23,8 @@ def console(*, to_stderr: bool = False) -> Console:
 
 def show(out: Console, verdict: Verdict) -> None:
     """Print what is in one document."""
-    head = Text(f"{verdict.file}: {verdict.format} {verdict.type} ")
+    what = f"{verdict.format} {verdict.type}".rstrip()
+    head = Text(f"{verdict.file}: {what} ")
     head.append(verdict.verdict, style=_STYLES[verdict.verdict])
     out.print(head, soft_wrap=True)
     for line in _lines(verdict):

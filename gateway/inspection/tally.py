@@ -53,7 +53,7 @@ class Report(msgspec.Struct, kw_only=True, rename="camel"):
 
     def add(self, verdict: Verdict) -> None:
         """Count a document."""
-        name = f"{verdict.format} {verdict.type}"
+        name = f"{verdict.format} {verdict.type}".rstrip()
         row = self.types.setdefault(name, TypeTally())
         self.files += 1
         self.messages += len(verdict.messages)

@@ -13,8 +13,8 @@ from canonical.errors import Failure
 from gateway.inspection.formats import Format
 
 SEALED: Final = "sealed"
-UNREADABLE: Final = "unreadable"
-"""The type of a message that does not even say what it is."""
+UNTYPED: Final = "untyped"
+"""The type of a message that does not say what it is, or in no code."""
 
 _MOST_TYPES: Final = 4
 
@@ -112,4 +112,4 @@ def kind(messages: Iterable[Message]) -> str:
     """Name the types a document holds: `ORU^R01`, `810+850`."""
     names = list(dict.fromkeys(message.type for message in messages))
     more = "+…" if len(names) > _MOST_TYPES else ""
-    return "+".join(names[:_MOST_TYPES]) + more or UNREADABLE
+    return "+".join(names[:_MOST_TYPES]) + more or UNTYPED

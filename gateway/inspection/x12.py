@@ -13,7 +13,7 @@ import msgspec
 from canonical.errors import Failure, MalformedMessage
 from canonical.order import SyntaxVerdict
 from gateway.inspection.verdict import (
-    UNREADABLE,
+    UNTYPED,
     Canonical,
     Contents,
     Message,
@@ -60,7 +60,7 @@ def _part(piece: bytes) -> Part:
 def _guess(piece: bytes) -> str:
     """Name the sets of a broken interchange, for the table."""
     found = dict.fromkeys(code.decode() for code in _OPENING.findall(piece))
-    return "+".join(found) or UNREADABLE
+    return "+".join(found) or UNTYPED
 
 
 def _messages(interchange: Interchange) -> list[Message]:
@@ -94,7 +94,7 @@ def _group(raw: Group, group: Group, top: InterchangeHeader) -> list[Message]:
 
 
 def _set(each: TransactionSet, release: str, top: InterchangeHeader, *, is_ours: bool) -> Message:
-    name = each.code if _SET_CODE.fullmatch(each.code) else UNREADABLE
+    name = each.code if _SET_CODE.fullmatch(each.code) else UNTYPED
     version = release if _RELEASE.fullmatch(release) else ""
     structure = _structure(each)
     if not each.accepted:

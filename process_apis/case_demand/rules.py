@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from canonical.case import PreferenceCard, SurgicalCase
+from canonical.errors import WrongUnit
 from canonical.inventory import ParLevel, Reservation, ReservationLine, StockLevel
 from canonical.item import ItemId, Quantity
 from canonical.location import Location
@@ -52,14 +53,14 @@ def case_plan(
     stock = {level.item: level for level in levels}
     thresholds = {par.item: par for par in pars}
     shortages = list[ProjectedShortage]()
-    for line in card.lines:
-        projected = stock[line.item].projected - line.quantity.value
-        par = thresholds.get(line.item)
+    for item, needed in _needed(card, stock).items():
+        projected = stock[item].projected - needed
+        par = thresholds.get(item)
         if par is not None and projected < par.safety:
             shortages.append(
                 ProjectedShortage(
-                    item=line.item,
-                    needed=line.quantity.value,
+                    item=item,
+                    needed=needed,
                     projected=projected,
                     threshold=par.safety,
                     to_order=par.par - projected,
@@ -67,6 +68,22 @@ def case_plan(
                 )
             )
     return CasePlan(reservation=_reservation(case, place, card), shortages=tuple(shortages))
+
+
+def _needed(card: PreferenceCard, stock: dict[ItemId, StockLevel]) -> dict[ItemId, Decimal]:
+    """Add the card up by item; it speaks of the unit in which stock is counted, or is refused."""
+    total = dict[ItemId, Decimal]()
+    for line in card.lines:
+        unit = stock[line.item].unit
+        if line.quantity.unit != unit:
+            raise WrongUnit(
+                f"the preference card of {card.procedure} asks for {line.item} by"
+                f" {line.quantity.unit}",
+                expected=unit,
+                fix="correct the preference card, then retry",
+            )
+        total[line.item] = total.get(line.item, Decimal(0)) + line.quantity.value
+    return total
 
 
 def _reservation(case: SurgicalCase, place: Location, card: PreferenceCard) -> Reservation:

@@ -38,14 +38,17 @@ def three_way_match(
     and the lines, charges and total of the invoice must add up.
     """
     received = _received(receipts)
+    claimed = dict[int, Decimal]()
     lines, only_missing = list[LineMatch](), True
     for position, billed in enumerate(invoice.lines, start=1):
         ordered = _ordered_line(order, billed)
         if ordered is None:
             reasons, missing = ["not on the order"], ""
         else:
-            reasons = _price_reasons(ordered, billed, tolerance)
-            missing = _missing(ordered, billed, received)
+            so_far = claimed.get(ordered.line, Decimal(0)) + billed.quantity.value
+            claimed[ordered.line] = so_far
+            reasons = _reasons(ordered, billed, so_far, tolerance)
+            missing = _missing(ordered, billed, so_far, received)
         only_missing = only_missing and not reasons
         number = ordered.line if ordered else position
         every = tuple(reason for reason in (*reasons, missing) if reason)
@@ -89,12 +92,17 @@ def _ordered_line(order: PurchaseOrder, billed: InvoiceLine) -> OrderLine | None
     return None
 
 
-def _price_reasons(ordered: OrderLine, billed: InvoiceLine, tolerance: MatchTolerance) -> list[str]:
+def _reasons(
+    ordered: OrderLine, billed: InvoiceLine, so_far: Decimal, tolerance: MatchTolerance
+) -> list[str]:
+    """Return why the line is not as ordered; `so_far` is what the invoice bills of the order line
+    up to here, because a line that is billed in two parts is still ordered once.
+    """
     if billed.quantity.unit != ordered.quantity.unit:
         return [f"billed by {billed.quantity.unit}, ordered by {ordered.quantity.unit}"]
     reasons = list[str]()
-    if billed.quantity.value > ordered.quantity.value:
-        reasons.append(f"{billed.quantity.value} billed, {ordered.quantity.value} ordered")
+    if so_far > ordered.quantity.value:
+        reasons.append(f"{so_far} billed, {ordered.quantity.value} ordered")
     allowed = ordered.unit_price.amount * (1 + tolerance.price_percent / 100)
     if billed.unit_price.currency != ordered.unit_price.currency:
         reasons.append(f"billed in {billed.unit_price.currency}")
@@ -103,12 +111,14 @@ def _price_reasons(ordered: OrderLine, billed: InvoiceLine, tolerance: MatchTole
     return reasons
 
 
-def _missing(ordered: OrderLine, billed: InvoiceLine, received: dict[int, Decimal]) -> str:
+def _missing(
+    ordered: OrderLine, billed: InvoiceLine, so_far: Decimal, received: dict[int, Decimal]
+) -> str:
     """Return what is billed but not received yet, compared in base units."""
     if billed.quantity.unit != ordered.quantity.unit or not ordered.quantity.value:
         return ""
     per_unit = ordered.base_quantity.value / ordered.quantity.value
-    wanted = billed.quantity.value * per_unit
+    wanted = so_far * per_unit
     have = received.get(ordered.line, Decimal(0))
     return "" if have >= wanted else f"{wanted} billed, {have} received"
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
+from canonical.item import Quantity
 from canonical.order import AcknowledgedLine, Acknowledgement, OrderLine, PurchaseOrder
 from canonical.shipment import PostedReceipt, ShipNotice
 from canonical.task import TaskDraft
@@ -25,10 +26,17 @@ class AcknowledgementReview(msgspec.Struct, frozen=True, kw_only=True, rename="c
     deviations: tuple[Deviation, ...] = ()
 
 
-class Outstanding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What has not been received yet, by order line, in base units."""
+class OutstandingLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What one order line still owes, in the item's base unit."""
 
-    lines: tuple[tuple[int, Decimal], ...]
+    line: int
+    quantity: Quantity
+
+
+class Outstanding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What has not been received yet; a line that has come in full is not in it."""
+
+    lines: tuple[OutstandingLine, ...]
 
     @property
     def complete(self) -> bool:
@@ -67,7 +75,8 @@ def _line_deviations(ordered: OrderLine, promised: AcknowledgedLine) -> list[Dev
         found.append(Deviation(line=number, what=f"{promised.status}{note}"))
     price = promised.unit_price
     if price is not None and price != ordered.unit_price:
-        what = f"price {price.amount} instead of {ordered.unit_price.amount}"
+        asked = ordered.unit_price
+        what = f"price {price.amount} {price.currency} instead of {asked.amount} {asked.currency}"
         found.append(Deviation(line=number, what=what))
     if promised.quantity.unit != ordered.quantity.unit:
         what = f"unit {promised.quantity.unit} instead of {ordered.quantity.unit}"
@@ -93,19 +102,31 @@ def deviation_task(order: PurchaseOrder, review: AcknowledgementReview) -> TaskD
 
 
 def notice_review(order: PurchaseOrder, notice: ShipNotice) -> tuple[Deviation, ...]:
-    """Compare a ship notice with the order: what is under way that was not ordered, or too much."""
+    """Compare a ship notice with the order: what is under way that was not ordered, or too much.
+
+    A line that travels in several lots is named once a lot, so that amounts are added up first.
+    """
     ordered = {line.line: line for line in order.lines}
     found = list[Deviation]()
-    for shipped in notice.lines:
-        line = ordered.get(shipped.order_line)
+    for (number, unit), shipped in _shipped(notice).items():
+        line = ordered.get(number)
         if line is None:
-            found.append(Deviation(line=shipped.order_line, what="the order has no such line"))
-        elif shipped.quantity.unit == line.quantity.unit and (
-            shipped.quantity.value > line.quantity.value
-        ):
-            what = f"{shipped.quantity.value} shipped, {line.quantity.value} ordered"
-            found.append(Deviation(line=line.line, what=what))
+            found.append(Deviation(line=number, what="the order has no such line"))
+        elif unit != line.quantity.unit:
+            what = f"shipped by {unit}, ordered by {line.quantity.unit}"
+            found.append(Deviation(line=number, what=what))
+        elif shipped > line.quantity.value:
+            what = f"{shipped} shipped, {line.quantity.value} ordered"
+            found.append(Deviation(line=number, what=what))
     return tuple(found)
+
+
+def _shipped(notice: ShipNotice) -> dict[tuple[int, str], Decimal]:
+    total = dict[tuple[int, str], Decimal]()
+    for line in notice.lines:
+        key = (line.order_line, line.quantity.unit)
+        total[key] = total.get(key, Decimal(0)) + line.quantity.value
+    return total
 
 
 def outstanding(order: PurchaseOrder, receipts: list[PostedReceipt]) -> Outstanding:
@@ -117,7 +138,13 @@ def outstanding(order: PurchaseOrder, receipts: list[PostedReceipt]) -> Outstand
                 before = received.get(line.order_line, Decimal(0))
                 received[line.order_line] = before + line.quantity.value
     missing = (
-        (line.line, line.base_quantity.value - received.get(line.line, Decimal(0)))
+        OutstandingLine(
+            line=line.line,
+            quantity=Quantity(
+                value=line.base_quantity.value - received.get(line.line, Decimal(0)),
+                unit=line.base_quantity.unit,
+            ),
+        )
         for line in order.lines
     )
-    return Outstanding(lines=tuple((number, left) for number, left in missing if left > 0))
+    return Outstanding(lines=tuple(line for line in missing if line.quantity.value > 0))

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from canonical.errors import QuantityExceeded, UnknownItem, UnknownLot
+from canonical.errors import InvalidRequest, QuantityExceeded, UnknownItem, UnknownLot
 from canonical.item import Item, ItemId
 from canonical.order import OrderLine, PurchaseOrder
 from canonical.shipment import PostedReceipt, Receipt, ReceivedLine
@@ -45,10 +45,13 @@ def postable_receipt(
                 f"item {item.id} needs a lot number", expected="the lot printed on the package"
             )
         quantity = item.in_base_unit(counted.quantity)
-        if item.serial_controlled and Decimal(len(counted.serials)) != quantity.value:
-            raise UnknownLot(
-                f"item {item.id}: {len(counted.serials)} serials for {quantity.value} pieces"
+        if not quantity.value > 0:
+            raise InvalidRequest(
+                f"item {item.id}: {quantity.value} {quantity.unit} counted", expected="more than 0"
             )
+        serials = len(set(counted.serials))
+        if item.serial_controlled and Decimal(serials) != quantity.value:
+            raise UnknownLot(f"item {item.id}: {serials} serials for {quantity.value} pieces")
         room[ordered.line] = room.get(ordered.line, Decimal(0)) - quantity.value
         if room[ordered.line] < 0:
             raise QuantityExceeded(

@@ -49,8 +49,8 @@ def priced_requisition(
     supplier: Supplier,
     today: date,
 ) -> PricedRequisition:
-    """Check everything that can forbid the purchase; price each line by the contract of the day, in
-    whole ordering units of that contract.
+    """Check everything that can forbid the purchase; price each line by the contract of the day
+    that makes it cheapest, in whole ordering units of that contract.
     """
     _check_buyer(center, supplier)
     if not requisition.lines:
@@ -61,9 +61,9 @@ def priced_requisition(
             zip(requisition.lines, items, prices, strict=True), start=1
         )
     )
-    total = lines[0].unit_price.times(lines[0].quantity.value)
+    total = _amount(lines[0])
     for line in lines[1:]:
-        total += line.unit_price.times(line.quantity.value)
+        total += _amount(line)
     _check_budget(center, total)
     return PricedRequisition(
         facility=requisition.facility,
@@ -93,6 +93,12 @@ def _check_budget(center: CostCenter, total: Money) -> None:
         return
     spent = center.committed.amount if center.committed else Decimal(0)
     left = center.budget.amount - spent
+    if total.currency != center.budget.currency:
+        raise BudgetExceeded(
+            f"cost centre {center.id} has no budget in {total.currency}",
+            expected=center.budget.currency,
+            fix="choose a contract in that currency, or have a budget in the other one set up",
+        )
     if total.amount > left:
         raise BudgetExceeded(
             f"cost centre {center.id} has {left} left, {total.amount} {total.currency} asked",
@@ -106,12 +112,26 @@ def _priced_line(
     if not item.active:
         other = f"order {item.substitute} instead" if item.substitute else "choose another item"
         raise InactiveItem(f"item {item.id} is inactive", fix=other)
-    contract = _contract_of(item, offers, today)
+    if not line.quantity.value > 0:
+        raise InvalidRequest(
+            f"item {item.id}: {line.quantity.value} {line.quantity.unit} asked",
+            where=f"$.lines[{number - 1}].quantity",
+            expected="more than 0",
+        )
+    priced = [
+        _under_contract(number * 10, line, item, offer) for offer in _effective(item, offers, today)
+    ]
+    return min(priced, key=lambda one: (_amount(one).amount, one.contract))
+
+
+def _under_contract(
+    number: int, line: RequisitionLine, item: Item, contract: ContractPrice
+) -> PricedLine:
     wanted = item.in_base_unit(line.quantity)
     per_unit = item.in_base_unit(Quantity(value=Decimal(1), unit=contract.unit)).value
     units = (wanted.value / per_unit).to_integral_value(rounding=ROUND_CEILING)
     return PricedLine(
-        line=number * 10,
+        line=number,
         item=item.id,
         description=item.description,
         quantity=Quantity(value=units, unit=contract.unit),
@@ -123,7 +143,11 @@ def _priced_line(
     )
 
 
-def _contract_of(item: Item, offers: list[ContractPrice], today: date) -> ContractPrice:
+def _amount(line: PricedLine) -> Money:
+    return line.unit_price.times(line.quantity.value)
+
+
+def _effective(item: Item, offers: list[ContractPrice], today: date) -> list[ContractPrice]:
     effective = [offer for offer in offers if offer.is_effective(today)]
     if not effective:
         ended = max((offer.valid_to for offer in offers), default=None)
@@ -132,7 +156,7 @@ def _contract_of(item: Item, offers: list[ContractPrice], today: date) -> Contra
             f"no contract price for {item.id} on {today}: {reason}",
             fix="extend the contract or choose another supplier, then retry",
         )
-    return min(effective, key=lambda offer: (offer.price.amount, offer.contract))
+    return effective
 
 
 def approval_verdict(requisition: PricedRequisition, policy: ApprovalPolicy) -> ApprovalVerdict:

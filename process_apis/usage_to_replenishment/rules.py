@@ -3,7 +3,7 @@
 from datetime import date
 
 from canonical.charge import ChargeLine, ChargeReview, CostPosting
-from canonical.errors import InactiveItem, ItemExpired, UnknownLot
+from canonical.errors import InactiveItem, InvalidRequest, ItemExpired, UnknownLot
 from canonical.inventory import Lot, Movement, MovementLine, ParLevel, PostedMovement, StockLevel
 from canonical.item import Item, Quantity
 from canonical.location import Location
@@ -14,17 +14,25 @@ VERSION = "usage-rules/1"
 
 
 def postable_line(line: UsageLine, item: Item, lot: Lot | None, today: date) -> ResolvedUsage:
-    """Return the line as it may be posted, or raise why it may not: inactive, no such unit, lot or
-    serial missing, batch expired before it was used.
+    """Return the line as it may be posted, or raise why it may not: inactive, no such unit, nothing
+    used, lot or serial missing, one serial for several pieces, batch expired.
     """
     if not item.active:
         other = f"use {item.substitute}" if item.substitute else "reactivate or replace the item"
         raise InactiveItem(f"item {item.id} is inactive", fix=f"{other}, then retry")
     quantity = item.in_base_unit(line.quantity)
+    if not quantity.value > 0:
+        raise InvalidRequest(
+            f"item {item.id}: {quantity.value} {quantity.unit} used", expected="more than 0"
+        )
     if item.lot_controlled and lot is None:
         raise UnknownLot(f"item {item.id} needs a lot", expected="a lot number on the usage line")
     if item.serial_controlled and not line.serial:
         raise UnknownLot(f"item {item.id} needs a serial", expected="a serial on the usage line")
+    if item.serial_controlled and quantity.value != 1:
+        raise UnknownLot(
+            f"item {item.id}: one serial for {quantity.value} pieces", expected="one line a piece"
+        )
     if lot is not None and lot.expires is not None and lot.expires < today:
         raise ItemExpired(
             f"lot {lot.number} of {item.id} expired on {lot.expires}",

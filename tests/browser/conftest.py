@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
-import uvicorn
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
-from tests.browser.stand_in import StandIn
+from gateway.demo.stage import Refused, Stage
 
 CHROMIUM = [
     "--no-sandbox",
@@ -39,25 +38,49 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @pytest.fixture
-async def console() -> AsyncGenerator[Console]:
-    stand_in = StandIn()
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(stand_in.app, log_level="warning", ws="none", lifespan="off")
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve([listening]))
-    yield Console(
-        url=f"http://127.0.0.1:{listening.getsockname()[1]}",
-        token=stand_in.token,
-        client=stand_in.client,
-        secret=stand_in.secret,
-        transaction=stand_in.transaction,
-        title=stand_in.example.title,
-        order="4500000831",
-        go_on=stand_in.go_on,
+async def console(stage: Stage) -> Console:
+    """The running gateway's console: a case whose requisition waits for an approver."""
+    case = {
+        "caseNumber": "CASE-77",
+        "visit": "VISIT-77",
+        "procedure": "27130",
+        "procedureName": "Total hip arthroplasty",
+        "location": "OR",
+        "start": "2027-03-01T13:00:00+00:00",
+    }
+    sent = (await stage.ehr.post("/sim/cases", json=case)).json()["controlId"]
+    operator = stage.people["operator"]
+
+    async def told():
+        return await operator.call("GET", f"/experience/v1/operations/transactions/{sent}")
+
+    async def go_on() -> None:
+        """Another surgeon: the case is planned again."""
+        hops = len((await told())["hops"])
+        answer = await stage.ehr.put("/sim/cases/CASE-77", json={"surgeon": f"S-{hops}"})
+        answer.raise_for_status()
+
+    await _until(told, lambda trace: any(task["status"] == "open" for task in trace["tasks"]))
+    trace = await told()
+    return Console(
+        url=stage.running.url,
+        token=operator.token,
+        client=operator.client,
+        secret=operator.secret,
+        transaction=trace["id"],
+        title=trace["title"],
+        order=next(value for kind, value in trace["references"] if kind == "requisition"),
+        go_on=go_on,
     )
-    server.should_exit = server.force_exit = True
-    await serving
-    listening.close()
+
+
+async def _until(told: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> None:
+    for _ in range(150):
+        with contextlib.suppress(Refused):
+            if holds(await told()):
+                return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the console's story did not come about")
 
 
 class Watched(msgspec.Struct, kw_only=True):

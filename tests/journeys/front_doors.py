@@ -19,7 +19,7 @@ from policies.oauth.clients import new_client
 FACILITY, ROOM = "1710", "OR01"
 OPERATIONS = "/experience/v1/operations/transactions"
 DOCUMENTS = ("materialDocuments", "requisitions", "purchaseOrders", "supplierInvoices")
-PATIENCE = 25.0
+PATIENCE = 15.0
 
 _TLS = ssl.create_default_context()  # made once: it is slow to make
 
@@ -137,15 +137,21 @@ class Floor:
 
     async def until(self, name: str, holds: Callable[[Any], Any], what: str) -> Any:
         """The transaction of that name, as soon as it looks as it should."""
+        seen: list[Any] = []
 
         async def looks() -> Any:
             with contextlib.suppress(Refused):
-                trace = await self.trace(name)
-                if holds(trace):
-                    return trace
+                seen[:] = [await self.trace(name)]
+                if holds(seen[0]):
+                    return seen[0]
             return None
 
-        return await eventually(looks, what)
+        try:
+            return await eventually(looks, what)
+        except AssertionError as late:
+            told = [(t["reason"], t["detail"]) for trace in seen for t in trace["tasks"]]
+            last = [hop for trace in seen for hop in hops(trace)[-3:]]
+            raise AssertionError(f"{late}; tasks {told}; last {last}") from None
 
     async def tasks(self, status: str = "open", **asked: str) -> list[Any]:
         found = await self.operator.call(

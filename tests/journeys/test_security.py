@@ -6,6 +6,7 @@ import re
 import httpx
 import msgspec
 import pytest
+from joserfc.jwk import ECKey
 
 from gateway.authorization import ClientBook
 from gateway.demo.stage import Stage
@@ -28,8 +29,6 @@ async def token_of(stage: Stage, scopes: tuple[str, ...], *, seconds: int = 600)
 
 def forged(stage: Stage) -> str:
     """Return a token with everything right but the key."""
-    from joserfc.jwk import ECKey
-
     client, _ = new_client("probe", ("experience.operations:read",))
     real = stage.running.parts.authorization.issuer
     issuer = TokenIssuer(
@@ -93,14 +92,16 @@ async def test_a_wrong_secret_gets_no_token_and_is_recorded(stage: Stage):
     assert any(row["action"] == "token request" for row in trail["items"])
 
 
+RENAMED = """
+update audit set record = convert_to(
+    replace(convert_from(record, 'UTF8'), 'demo-operator', 'demo-nobody'), 'UTF8')
+where chain = $1 and seq = $2"""
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (
-            "update audit set record = convert_to(replace(convert_from(record, 'UTF8'),"
-            " 'demo-operator', 'demo-nobody'), 'UTF8') where chain = $1 and seq = $2",
-            "not the one that was written",
-        ),
+        (RENAMED, "not the one that was written"),
         ("delete from audit where chain = $1 and seq = $2", "missing or out of order"),
         (
             "update audit set hash = sha256(hash) where chain = $1 and seq = $2",

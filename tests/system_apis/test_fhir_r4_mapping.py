@@ -233,6 +233,23 @@ def test_usage_does_not_wait_for_the_number_of_a_performer():
         assert read_by(FEED, raw)[0].clinician == ""
 
 
+def test_a_patient_or_relative_who_performs_is_no_clinician():
+    case = GOLDEN / "transaction-with-statement.golden"
+    raw = msgspec.json.decode(case.read_text().partition("\n---\n")[0])
+    procedure = raw["entry"][2]["resource"]
+    private = (
+        procedure["subject"],
+        {"reference": "Patient/MRN-0001"},
+        {"reference": "https://ehr.example/fhir/RelatedPerson/9"},
+        {"type": "Patient", "identifier": {"value": "MRN-0001"}},
+    )
+    for actor in private:
+        procedure["performer"] = [{"actor": actor}]
+        assert read_by(FEED, raw)[0].clinician == ""
+        procedure["performer"].append({"actor": {"reference": "Practitioner/77"}})
+        assert read_by(FEED, raw)[0].clinician == "77"
+
+
 def test_a_feed_with_an_unknown_time_zone_is_refused_at_load():
     with pytest.raises(msgspec.ValidationError, match="Mars/Base"):
         msgspec.convert({"facility": "1010", "zone": "Mars/Base"}, FhirFeed)

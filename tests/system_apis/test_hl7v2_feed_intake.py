@@ -186,7 +186,9 @@ async def test_garbage_is_kept_without_identity_and_rejected(intake, shelf, body
 async def test_charges_without_supplies_are_accepted_with_nothing_to_do(intake, shelf):
     body = message("DFT^P03", PATIENT, VISIT, "FT1|1|||20260402||CG|99213^Visit^C4|||1")
     assert verdict(await intake.accept(body, "mllp")) == ("AA", "")
-    assert (shelf.kept[0].announcements, shelf.kept[0].refusal) == ((), None)
+    (arrival,) = shelf.kept
+    assert [fact.event for fact in arrival.announcements] == ["nothing-used"]
+    assert arrival.refusal is None
 
 
 async def test_a_redelivery_gets_the_same_answer_and_no_second_effect(intake, shelf):
@@ -239,7 +241,7 @@ async def test_an_acknowledgement_is_neither_kept_nor_answered(intake, shelf):
 
 
 async def test_a_broken_frame_is_kept_with_a_task(intake, shelf):
-    await intake.broken(BodyTooLarge("the frame is too long"), SIU[:80])
+    await intake.broken(BodyTooLarge("the frame is too long"), SIU[:80], "10.0.0.9")
     (arrival,) = shelf.kept
     assert (arrival.kind, arrival.body, arrival.sender) == ("unreadable", SIU[:80], "EHR|NORTH")
     assert arrival.refusal.reason == "body-too-large"
@@ -247,5 +249,5 @@ async def test_a_broken_frame_is_kept_with_a_task(intake, shelf):
 
 async def test_a_broken_frame_that_cannot_be_kept_stays_with_its_sender(intake, shelf):
     shelf.failures = [StoreUnavailable("down")]
-    await intake.broken(BodyTooLarge("the frame is too long"), b"x")
+    await intake.broken(BodyTooLarge("the frame is too long"), b"x", "10.0.0.9")
     assert shelf.kept == []

@@ -30,8 +30,9 @@ class Echo:
         self.ended.append(raw)
         return None if raw == b"silent" else b"re:" + raw
 
-    async def broken(self, failure: Failure, peer_bytes: bytes) -> None:
-        self.reported.append((failure.slug, peer_bytes))
+    async def broken(self, failure: Failure, partial: bytes, peer: str) -> None:
+        assert peer == "127.0.0.1"
+        self.reported.append((failure.slug, partial))
 
 
 @asynccontextmanager

@@ -20,6 +20,8 @@ from system_apis.ehr.fhir_r4.story import Story
 ENCOUNTER_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/encounter-associatedEncounter"
 """How a resource without an encounter element, such as DeviceUseStatement, names its encounter."""
 
+_PRIVATE: Final = frozenset({"Patient", "RelatedPerson"})
+
 
 def patient_context(told: Story, feed: FhirFeed) -> PatientContext:
     """Gather what names the patient; the visit number is the one HL7 carries in PV1-19."""
@@ -64,10 +66,23 @@ def location(told: Story, feed: FhirFeed) -> str:
 
 
 def clinician(told: Story) -> str:
-    """Return the first performer's number, '' where the document has none."""
-    if told.procedure is None or told.part is None or not told.procedure.performer:
+    """Return the first performer's number, '' where the document has none.
+
+    FHIR also lets patients and their relatives perform (Procedure.performer.actor): they are no
+    clinicians, and their number belongs into the patient context.
+    """
+    if told.procedure is None or told.part is None:
         return ""
-    return _name_of(told, told.procedure.performer[0].actor, told.part)
+    actors = (performer.actor for performer in told.procedure.performer)
+    found = next((one for one in actors if not _is_private(told, one, told.part)), NO_REFERENCE)
+    return _name_of(told, found, told.part)
+
+
+def _is_private(told: Story, actor: Reference, owner: Contained) -> bool:
+    target = told.document.target(actor, owner)
+    kinds = {actor.type, *actor.reference.split("/")}
+    kinds |= {target.description.resource_type} if target is not None else set()
+    return not kinds.isdisjoint(_PRIVATE)
 
 
 def logical(kind: str, name: str) -> Reference:

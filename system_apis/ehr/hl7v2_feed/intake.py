@@ -86,15 +86,24 @@ class Hl7Intake:
             return self._answer(head, exc, kept=False)
         return accepted.answer or None
 
-    async def broken(self, failure: Failure, peer_bytes: bytes) -> None:
-        """Keep what arrived of a message that never became one, with a task."""
+    async def broken(self, failure: Failure, partial: bytes, peer: str) -> None:
+        """Keep what arrived of a message that never became one, with a task.
+
+        A piece of a message is never read again: it could pass for the whole. The same piece from
+        the same peer is one open task, however often it comes.
+        """
+        named = _sender(header(partial)).strip("|")
+        digest = hashlib.sha256(partial).hexdigest()
         arrival = Arrival(
             channel="mllp",
             kind=_UNREADABLE,
-            sender=_sender(header(peer_bytes)),
-            body=peer_bytes,
+            sender=named or peer,
+            body=partial,
             answer=b"",
-            refusal=_task(_UNREADABLE, failure),
+            identity=f"mllp|piece|{peer}|{digest}",
+            refusal=msgspec.structs.replace(
+                _task(_UNREADABLE, failure), affected=named or peer, actions=("acknowledge",)
+            ),
         )
         try:
             await self._messages.receive(arrival)

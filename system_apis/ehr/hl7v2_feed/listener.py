@@ -11,7 +11,7 @@ import ssl
 from collections import deque
 from contextlib import suppress
 
-from canonical.errors import BodyTooLarge, MalformedMessage
+from canonical.errors import BodyTooLarge, Failure, MalformedMessage
 from standards.hl7v2.frames import MAX_FRAME, Framer, frame
 from system_apis.ehr.hl7v2_feed.intake import Hl7Intake
 
@@ -95,6 +95,7 @@ class _Connection:
         self._reading: asyncio.Task[None] | None = None
         self._stopping = False
         self._junk_before = 0
+        self._heard = False
 
     def read_no_more(self) -> None:
         """Stop between two frames; a frame half received stays with its sender, unacknowledged."""
@@ -120,13 +121,19 @@ class _Connection:
             while chunk := await self._chunk(idle_timeout):
                 await self._take(chunk)
                 if self._framer.junk - self._junk_before > _CHUNK:
-                    await self._intake.broken(_no_frames(), b"")
+                    await self._broken(_no_frames())
                     return
         except BodyTooLarge as failure:
-            await self._intake.broken(failure, self._framer.partial)
+            await self._broken(failure)
             return
         if self._framer.pending:
-            await self._intake.broken(_cut_short(), self._framer.partial)
+            await self._broken(_cut_short())
+        elif self._framer.junk and not self._heard:
+            await self._broken(_no_frames())
+
+    async def _broken(self, failure: Failure) -> None:
+        peer = self._writer.get_extra_info("peername") or ("",)
+        await self._intake.broken(failure, self._framer.partial, str(peer[0]))
 
     async def _chunk(self, idle_timeout: float) -> bytes:
         """Return what has arrived; b'' when the peer is gone, or silent with nothing owed to it."""
@@ -143,6 +150,7 @@ class _Connection:
     async def _take(self, chunk: bytes) -> None:
         while messages := self._framer.feed(chunk):
             chunk = b""
+            self._heard = True
             self._junk_before = self._framer.junk
             for message in messages:
                 await self._room.acquire()
@@ -172,7 +180,11 @@ class _Connection:
 
 
 def _no_frames() -> MalformedMessage:
-    return MalformedMessage("no MLLP frame in what the peer sends", expected="0x0B and a message")
+    return MalformedMessage(
+        "no MLLP frame in what the peer sends",
+        expected="0x0B and a message",
+        fix="set the sender to MLLP framing; nothing else speaks at this port",
+    )
 
 
 def _cut_short() -> MalformedMessage:

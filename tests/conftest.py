@@ -1,4 +1,4 @@
-"""A hospital for each journey: real stores, real vendor processes, the front doors."""
+"""A hospital for a test: real stores, real vendor processes, the front doors."""
 
 import shutil
 import uuid
@@ -14,7 +14,7 @@ from gateway.embedded.place import place_of
 from gateway.runtime import Stores, open_stores
 from ledger.database import fresh_database
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")

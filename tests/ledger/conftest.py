@@ -1,0 +1,83 @@
+"""A real PostgreSQL for the run, an empty database for each test, any number of ledgers on it."""
+
+import asyncio
+import os
+import shutil
+import signal
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.embedded.cluster import postmaster
+from gateway.embedded.place import place_of
+from gateway.embedded.postgres import EmbeddedPostgres, start_postgres
+from gateway.embedded.sharing import until
+from ledger.database import fresh_database
+from ledger.ledger import Ledger, open_ledger
+
+SECRET = b"a secret of these tests, 32 byte"
+
+Opened = Callable[..., Awaitable[Ledger]]
+
+
+class Server:
+    """The PostgreSQL of this run, which a test may stop and start."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._uses: list[EmbeddedPostgres] = []
+        self.dsn = ""
+
+    async def start(self) -> None:
+        self._uses.append(await start_postgres(self._home))
+        self.dsn = self._uses[-1].dsn
+
+    async def crash(self) -> None:
+        """End it as a fast shutdown does: every session is cut off at once."""
+        place = place_of("postgres", self._home, "")
+        running = postmaster(place)
+        assert running is not None
+        os.kill(running, signal.SIGINT)
+        assert await until(lambda: postmaster(place) is None, 20)
+
+    async def leave(self) -> None:
+        for use in self._uses:
+            await use.stop()
+        shutil.rmtree(place_of("postgres", self._home, "").folder.parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    started = Server(tmp_path_factory.mktemp("ledger"))
+    with asyncio.Runner() as runner:
+        runner.run(started.start())
+    yield started
+    with asyncio.Runner() as runner:
+        runner.run(started.leave())
+
+
+@pytest.fixture
+async def dsn(server: Server) -> str:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    return await fresh_database(server.dsn, name, drop_like="test\\_%")
+
+
+@pytest.fixture
+async def opened(dsn: str) -> AsyncGenerator[Opened]:
+    """Open one more ledger on the test's database: another process, as far as it can tell."""
+    async with AsyncExitStack() as stack:
+
+        async def another(*, secret: bytes = SECRET, at: str = dsn) -> Ledger:
+            ledger = await stack.enter_async_context(open_ledger(at, secret=secret))
+            stack.push_async_callback(ledger.worker.stop, grace=0)
+            return ledger
+
+        yield another
+
+
+@pytest.fixture
+async def ledger(opened: Opened) -> Ledger:
+    return await opened()
