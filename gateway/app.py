@@ -4,7 +4,7 @@ correlation · headers · audit · problems · body limit · token · rate limit
   └─ Litestar: scope of the route ─ handler
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -59,20 +59,30 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
 
 
+HANDLERS: tuple[ControllerRouterHandler, ...] = (
+    *(router for routers in TIERS.values() for router in routers),
+    authorization_routes,
+    describe_server,
+    health_routes,
+    page_routes,
+    read_metrics,
+)
+"""Everything that is served."""
+
+
 def create_app(parts: Parts) -> ASGIApp:
-    """Return the finished application; raises `UncoveredRoute` rather than serve an open route."""
-    tiers: list[ControllerRouterHandler] = [
-        router for routers in TIERS.values() for router in routers
-    ]
+    """Return the finished application."""
+    app: ASGIApp = parts.metrics(routed(parts, HANDLERS))
+    edge = _edge(parts)
+    for policy in reversed(parts.config.pipeline):
+        app = policy(app, edge)
+    return app
+
+
+def routed(parts: Parts, handlers: Sequence[ControllerRouterHandler]) -> Litestar:
+    """Return the routes; raises `UncoveredRoute` rather than serve an open one."""
     inner = Litestar(
-        route_handlers=[
-            *tiers,
-            authorization_routes,
-            describe_server,
-            health_routes,
-            page_routes,
-            read_metrics,
-        ],
+        route_handlers=handlers,
         guards=[require_scope, require_contract],
         request_class=ContractRequest,
         dependencies=_dependencies(parts),
@@ -82,11 +92,7 @@ def create_app(parts: Parts) -> ASGIApp:
         request_max_body_size=None,
     )
     _refuse_uncovered(inner)
-    app: ASGIApp = parts.metrics(inner)
-    edge = _edge(parts)
-    for policy in reversed(parts.config.pipeline):
-        app = policy(app, edge)
-    return app
+    return inner
 
 
 def _dependencies(parts: Parts) -> dict[str, Provide]:
@@ -156,12 +162,12 @@ def _edge(parts: Parts) -> Edge:
 
 def _refuse_uncovered(app: Litestar) -> None:
     for route in app.routes:
-        for handler in _own_handlers(route):
+        for handler in _own_routes(route):
             if declared_scope(handler.opt) is None:
                 raise UncoveredRoute(f"{route.path} ({handler.handler_name}) names no scope")
 
 
-def _own_handlers(route: BaseRoute) -> Iterator[BaseRouteHandler]:
+def _own_routes(route: BaseRoute) -> Iterator[BaseRouteHandler]:
     """Yield a route's handlers without the one for OPTIONS that Litestar adds to each."""
     if isinstance(route, HTTPRoute):
         yield from (each for each in route.route_handlers if not _is_added(each))

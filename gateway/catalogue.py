@@ -17,5 +17,5 @@ Policy = (
     | ProblemDetails
     | RateLimit
     | SecurityHeaders
-    | Tracing
+    | Tracing  # policies are told apart by their `policy` key
 )

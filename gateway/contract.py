@@ -5,13 +5,13 @@ before a handler sees it, with the place and what was expected. Never with the v
 person's.
 
     decimals   "12.50" or 12: a JSON number with a fraction is not exact in most programs
-    moments    with their zone, and such that any zone can still express them
+    moments    with their zone, in a year that a calendar of any zone can express
     texts      without U+0000, which PostgreSQL does not keep
 """
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, Final, cast
@@ -27,12 +27,12 @@ from canonical.errors import InvalidRequest, UnsupportedMediaType
 JSON: Final = "application/json"
 DECIMAL_PATTERN: Final = r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$"
 LARGEST: Final = 999_999_999_999
+MOMENT_PATTERN: Final = "^(19|20)[0-9]{2}-"
+_YEARS: Final = range(1900, 2100)
 
 _decimal = re.compile(DECIMAL_PATTERN.strip("^$")).fullmatch
 _placed = re.compile(r"(?P<expected>.*?)(?: - at `(?P<where>.*)`)?", re.DOTALL).fullmatch
 _quoted = re.compile(r"'[^']*'")
-_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
-_LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def taken_types(handler: BaseRouteHandler) -> tuple[str, ...]:
@@ -138,14 +138,11 @@ def _check_decimal(raw: object, where: str) -> None:
 
 
 def _check_moment(moment: datetime, where: str) -> None:
-    """Raise `InvalidRequest` where a moment has no zone, or none could express it."""
-    if moment.tzinfo is None:
+    if moment.tzinfo is None or not _YEARS.start <= moment.year < _YEARS.stop:
         raise InvalidRequest(
-            "a time without its zone", where=where, expected="RFC 3339, such as …T08:30:00Z"
-        )
-    if not _EARLIEST <= moment <= _LATEST:
-        raise InvalidRequest(
-            "a time that cannot be used", where=where, expected="years 1 to 9999, in any zone"
+            "a time without its zone, or of another age",
+            where=where,
+            expected="RFC 3339 with its zone, such as …T08:30:00Z, in the years 1900 to 2099",
         )
 
 

@@ -73,9 +73,6 @@ _LINKS: dict[str, dict[str, tuple[str, str, str]]] = {
     "scanUsage": {"transaction": ("showTransaction", "name", "$response.body#/transaction")},
     "scanReceipt": {"transaction": ("showTransaction", "name", "$response.body#/transaction")},
     "listTransactions": {"newest": ("showTransaction", "name", "$response.body#/items/0/id")},
-    "createRequisition": {
-        "decision": ("decideRequisition", "requisition_id", "$response.body#/id")
-    },
     "listTasks": {"oldest": ("resolveTask", "task_id", "$response.body#/items/0/id")},
 }
 """Operation → name of the link: the operation that goes on, its parameter, where its value is."""
@@ -106,7 +103,7 @@ def document(tier: str) -> dict[str, Any]:
     )
     schema: dict[str, Any] = msgspec.to_builtins(app.openapi_schema.to_schema())
     schema["components"] |= components(structs)
-    handlers = {handler.operation_id: handler for handler in _handlers(app)}
+    handlers = {handler.operation_id: handler for handler in _documented(app)}
     for path in schema["paths"].values():
         for operation in path.values():
             _complete(operation, handlers[operation["operationId"]])
@@ -129,7 +126,7 @@ def _oauth() -> SecurityScheme:
     return SecurityScheme(type="oauth2", flows=OAuthFlows(client_credentials=flow))
 
 
-def _handlers(app: Litestar) -> Iterator[HTTPRouteHandler]:
+def _documented(app: Litestar) -> Iterator[HTTPRouteHandler]:
     """Yield the handlers that a document shows."""
     for route in app.routes:
         if isinstance(route, HTTPRoute):

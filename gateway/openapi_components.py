@@ -14,7 +14,7 @@ from litestar.typing import FieldDefinition
 from msgspec.inspect import CollectionType, DateTimeType, Metadata, StructType, Type, UnionType
 from msgspec.inspect import multi_type_info as type_infos
 
-from gateway.contract import DECIMAL_PATTERN, LARGEST
+from gateway.contract import DECIMAL_PATTERN, LARGEST, MOMENT_PATTERN
 from gateway.problems import Problem
 
 _DECIMAL: dict[str, Any] = {
@@ -137,7 +137,7 @@ def _say_more(schema: dict[str, Any], struct: StructType) -> None:
             written = schema["properties"][field.encode_name]
             for each in (written, *written.get("anyOf", ())):
                 if each.get("type") == "string":
-                    each["format"] = "date-time"
+                    each |= {"format": "date-time", "pattern": MOMENT_PATTERN}
 
 
 def _is_moment(kind: Type) -> bool:

@@ -77,11 +77,13 @@ async def open_parts(
 ) -> AsyncGenerator[Parts]:
     """Open everything but sockets and workers; `stores` that are given stay the caller's."""
     async with AsyncExitStack() as stack:
-        stores = stores or await stack.enter_async_context(open_stores(config))
+        found = stores
+        if found is None:
+            found = await stack.enter_async_context(open_stores(config))
         ledger = await stack.enter_async_context(
-            open_ledger(stores.dsn, secret=ledger_secret(config), clock=clock)
+            open_ledger(found.dsn, secret=ledger_secret(config), clock=clock)
         )
-        cache = _valkey(stores.valkey)
+        cache = _valkey(found.valkey)
         stack.push_async_callback(cache.aclose)
         limiter = Gcra(cache)
         upstreams = await stack.enter_async_context(open_upstreams(config))
@@ -171,7 +173,7 @@ async def _serving(parts: Parts) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        granian.stop()
+        granian.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait({serving}, timeout=10)
 
 

@@ -181,11 +181,20 @@ update flow set status = 'ready', wake_at = null
 from awaited where awaited.flow_id = flow.id and flow.status = 'waiting'
                and awaited.event = $1 and awaited.key = $2"""
 
+# A place in a queue is taken under its lock, held until the commit: a flow that is seen has every
+# earlier one of its key before it, whichever process began that one.
+_QUEUE = """
+select pg_advisory_xact_lock(n) from
+(select distinct hashtextextended(n, 11) n from unnest($1::text[]) n order by 1) locks(n)"""
+
 _INSERTS = {kind: _insert(kind, table, repeatable=again) for kind, table, again in _TABLES}
 
 
 async def insert_rows(connection: "Connection[asyncpg.Record]", rows: list[Row]) -> None:
     """Insert all rows, one pipelined statement a table, parents first."""
+    queues = {f"{row.name}\x1f{row.key}" for row in rows if isinstance(row, FlowRow)}
+    if queues:
+        await connection.execute(_QUEUE, list(queues))
     by_kind: dict[type[Row], list[Row]] = {}
     for row in rows:
         by_kind.setdefault(type(row), []).append(row)

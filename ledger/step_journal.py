@@ -5,6 +5,7 @@ Every write of a flow carries its owner and epoch. The fence is the first statem
 write whose flow has been taken over changes nothing and is answered `LeaseLost`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -91,14 +92,17 @@ select result from flow
 where transaction_id = $1 and name = $2 and status = 'done' and result is not null
 order by arrival desc limit 1"""
 
+# Taking over a lease that ended counts as a try: a flow that kills its workers must not do so for
+# ever.
 _CLAIM = """
-update flow set owner = $1, epoch = epoch + 1, lease_until = now() + make_interval(secs => $2)
+update flow set owner = $1, epoch = epoch + 1, lease_until = now() + make_interval(secs => $2),
+    attempts = attempts + (lease_until is not null)::int
 from transaction
 where transaction.id = flow.transaction_id and flow.id in (
     select f.id from flow f
     where f.status = 'ready' and (f.wake_at is null or f.wake_at <= now())
       and (f.lease_until is null or f.lease_until < now())
-      and f.name || '/' || f.version = any($4::text[])
+      and f.name || '/' || f.version = any($4::text[]) and f.id <> all($5::text[])
       and not exists (
           select 1 from flow earlier
           where earlier.name = f.name and earlier.key = f.key and earlier.arrival < f.arrival
@@ -106,9 +110,14 @@ where transaction.id = flow.transaction_id and flow.id in (
     order by f.arrival limit $3 for update skip locked)
 returning flow.id, transaction_id, message_id, name, version, key, facts, attempts, epoch, title"""
 
+# A row that is being written is left alone: that write renews its lease, and waiting for it while
+# other rows are held is how two statements block each other.
 _RENEW = """
 update flow set lease_until = now() + make_interval(secs => $2)
-where owner = $1 and status = 'ready' and lease_until is not null"""
+where id in (
+    select id from flow
+    where id = any($3::text[]) and owner = $1 and status = 'ready' and lease_until is not null
+    for update skip locked)"""
 
 
 class StepJournal:
@@ -117,9 +126,14 @@ class StepJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, owner: str, limit: int, known: list[str]) -> list[ClaimedFlow]:
-        """Take up to `limit` flows that may run now, of the versions this worker has."""
-        rows = await self._database.rows(_CLAIM, owner, LEASE_SECONDS, limit, known)
+    async def claim(
+        self, owner: str, limit: int, known: list[str], in_hand: Sequence[str] = ()
+    ) -> list[ClaimedFlow]:
+        """Take up to `limit` flows that may run now, of the versions this worker has.
+
+        What it has `in_hand` runs already, even if its lease ended while PostgreSQL was away.
+        """
+        rows = await self._database.rows(_CLAIM, owner, LEASE_SECONDS, limit, known, in_hand)
         return [
             ClaimedFlow(
                 id=row["id"],
@@ -137,8 +151,9 @@ class StepJournal:
             for row in rows
         ]
 
-    async def renew(self, owner: str) -> None:
-        await self._database.run(_RENEW, owner, LEASE_SECONDS)
+    async def renew(self, owner: str, flows: list[str]) -> None:
+        """Hold on to the flows that are really in hand; the lease of any other may end."""
+        await self._database.run(_RENEW, owner, LEASE_SECONDS, flows)
 
     async def recorded(self, flow: str) -> "list[Record]":
         """Return the steps of a flow in the order they were recorded."""

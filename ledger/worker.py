@@ -65,8 +65,11 @@ class Worker:
             self._wanted.clear()
             free = _IN_FLIGHT - len(self._running)
             try:
-                claimed = await self._platform.journal.claim(self.identity, free, self._known)
-            except StoreUnavailable:
+                claimed = await self._platform.journal.claim(
+                    self.identity, free, self._known, self._in_hand()
+                )
+            except (StoreUnavailable, asyncpg.PostgresError) as exc:
+                log.warning("claiming failed: %s", type(exc).__name__)
                 await asyncio.sleep(POLL_SECONDS)
                 continue
             for flow in claimed:
@@ -75,6 +78,9 @@ class Worker:
                 task.add_done_callback(self._finished)
             if not claimed:
                 await _within(self._wanted, POLL_SECONDS)
+
+    def _in_hand(self) -> list[str]:
+        return [task.get_name() for task in self._running]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -88,7 +94,7 @@ class Worker:
         while True:
             try:
                 if self._running:
-                    await self._platform.journal.renew(self.identity)
+                    await self._platform.journal.renew(self.identity, self._in_hand())
                 await self._timers.tend()
             except (StoreUnavailable, asyncpg.PostgresError) as exc:
                 log.warning("tending failed: %s", type(exc).__name__)
@@ -100,33 +106,28 @@ class Worker:
             recorded = await self._platform.journal.recorded(flow.id)
             run = FlowRun(self._platform, flow, definition, recorded)
             await self._tell(run)
-        except (LeaseLost, StoreUnavailable) as exc:
+        except (LeaseLost, StoreUnavailable, asyncpg.PostgresError) as exc:
             # Whoever holds the lease next goes on from the last record.
             log.info("flow %s let go: %s", flow.id, type(exc).__name__)
 
     async def _tell(self, run: FlowRun) -> None:
-        facts = msgspec.json.decode(run.flow.facts, type=run.definition.facts)
         try:
-            result = await run.definition.run(Story(run), facts)
+            await _told(run)
         except Suspended:
             return
-        except StoreUnavailable:
+        except (StoreUnavailable, LeaseLost):
             raise
         except Failure as failure:
             await self._failed(run, failure)
-        except LeaseLost:
-            raise
         except Exception as exc:  # noqa: BLE001 - the worker's edge: a fault in one flow is a task, not the end of the others
             # Type and place only: the text of a stray exception may quote a document.
             where = "".join(traceback.format_tb(exc.__traceback__))
             fault = (run.flow.id, run.flow.name, type(exc).__name__, where)
             log.error("flow %s (%s): %s\n%s", *fault)  # noqa: TRY400 - see above
             await self._failed(run, InternalFault(f"{type(exc).__name__} in {run.flow.name}"))
-        else:
-            run.tell(f"{run.flow.name} completed", "end", "ledger", "")
-            await run.flush(status="done", result=result)
 
     async def _failed(self, run: FlowRun, failure: Failure) -> None:
+        _make_keepable(failure)
         attempts = run.flow.attempts + 1
         if failure.retryable and attempts < MAX_ATTEMPTS:
             delay = max(_backoff(attempts), failure.retry_after or 0.0)
@@ -150,6 +151,24 @@ class Worker:
         )
         run.tell(draft.title, "task", draft.owner, str(failure), outcome=failure.slug)
         await run.flush(status="stuck", failure=failure)
+
+
+async def _told(run: FlowRun) -> None:
+    """Run the flow from its beginning to its end, and write down that it ended."""
+    flow = run.flow
+    if flow.attempts >= MAX_ATTEMPTS:
+        raise InternalFault(f"each time a worker ended in the middle of it, {flow.attempts} times")
+    facts = msgspec.json.decode(flow.facts, type=run.definition.facts)
+    result = await run.definition.run(Story(run), facts)
+    run.tell(f"{flow.name} completed", "end", "ledger", "")
+    await run.flush(status="done", result=result)
+
+
+def _make_keepable(failure: Failure) -> None:
+    """Take out what PostgreSQL keeps in no text: a quoted answer must not hide the failure."""
+    for name in ("detail", "where", "expected", "fix"):
+        text = str(getattr(failure, name)).encode(errors="replace").decode()
+        setattr(failure, name, text.replace("\0", "\ufffd"))
 
 
 def _backoff(attempt: int) -> float:

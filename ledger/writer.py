@@ -29,6 +29,10 @@ _MAX_BATCH = 256
 _MAX_WAITING = 20_000
 
 
+_UNWRITABLE = (asyncpg.PostgresError, ValueError, TypeError, ArithmeticError, LookupError)
+"""What a record raises that PostgreSQL refuses, or that has no JSON."""
+
+
 class Batch:
     """What one batch writes beside the callers' own rows: its audit records, and who must be
     woken.
@@ -55,6 +59,7 @@ class Writer:
         self._kinds = kinds
         self._chain = AuditChain()
         self._queue: deque[tuple[object, asyncio.Future[Any]]] = deque()
+        self._batch: list[tuple[object, asyncio.Future[Any]]] = []
         self._wanted = asyncio.Event()
         self._stopping = False
         self._loop: asyncio.Task[None] | None = None
@@ -83,13 +88,22 @@ class Writer:
         return await future
 
     async def _run(self) -> None:
+        try:
+            await self._work()
+        finally:  # nobody may wait for a writer that has ended
+            self._stopping = True
+            for _, future in (*self._batch, *self._queue):
+                if not future.done():
+                    future.set_exception(InternalFault("the ledger's writer has ended"))
+
+    async def _work(self) -> None:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             while self._queue:
                 size = min(len(self._queue), _MAX_BATCH)
-                batch = [self._queue.popleft() for _ in range(size)]
-                await self._settle(batch)
+                self._batch = [self._queue.popleft() for _ in range(size)]
+                await self._settle(self._batch)
             if self._stopping:
                 return
 
@@ -115,8 +129,10 @@ class Writer:
             async with self._database.connection() as connection, connection.transaction():
                 answers, head = await self._apply(Batch(connection), records)
         except StoreUnavailable as exc:
+            # Whether that commit was the last link of the chain nobody knows: a new one begins.
+            self._chain = AuditChain()
             return [exc] * len(records)
-        except (asyncpg.PostgresError, asyncpg.DataError, ValueError) as exc:
+        except _UNWRITABLE as exc:
             if len(records) == 1:
                 report = InternalFault(f"the ledger refused a record: {type(exc).__name__}")
                 report.__cause__ = exc

@@ -3,7 +3,6 @@
 import argparse
 import os
 import socket
-import sys
 import threading
 import time
 from decimal import Decimal
@@ -103,4 +102,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

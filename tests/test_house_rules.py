@@ -23,6 +23,7 @@ LONGEST_FUNCTION = 40
 EDGES = {
     "policies/problem_details.py": "the one place where a stray exception becomes an answer",
     "ledger/worker.py": "the one place where a stray exception becomes a task",
+    "gateway/inspection/documents.py": "the one place where a stray exception becomes a verdict",
 }
 """Files with one broad except each: where work of others ends. Nobody else swallows the unknown."""
 

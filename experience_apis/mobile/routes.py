@@ -70,6 +70,7 @@ async def scan_usage(
             occurred_at=data.occurred_at,
             encounter=data.encounter,
             case_number=data.case_number,
+            patient_id=data.patient_id,
             procedure=data.procedure,
             clinician=data.clinician,
             lines=tuple(_used(labels, line) for line in data.lines),

@@ -66,7 +66,9 @@ class ScannedUse(
 class MobileUsage(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """What was scanned during a procedure."""
+    """What was scanned during a procedure. `encounter`, `caseNumber` and `patientId` (the
+    wristband) are sealed on arrival.
+    """
 
     facility: Text
     location: Text
@@ -74,6 +76,7 @@ class MobileUsage(
     encounter: Text
     lines: Annotated[tuple[ScannedUse, ...], msgspec.Meta(min_length=1, max_length=200)]
     case_number: Maybe = ""
+    patient_id: Maybe = ""
     procedure: Maybe = ""
     clinician: Maybe = ""
 

@@ -11,9 +11,10 @@ import uvloop
 from rich.console import Console
 
 from gateway.config import Config, load
+from gateway.demo.people import Refused
 from gateway.demo.report import invitation, report, show, write
 from gateway.demo.servers import SandboxFailed
-from gateway.demo.stage import Refused, Stage, open_stage
+from gateway.demo.stage import Stage, open_stage
 from gateway.demo.story import Story, StoryStuck
 
 NAME = "demo"

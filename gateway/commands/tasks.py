@@ -6,7 +6,6 @@ import getpass
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from canonical.errors import StateConflict
 from canonical.task import Resolution
@@ -35,15 +34,14 @@ async def _list(given: argparse.Namespace) -> int:
     if given.json:
         print(msgspec.json.encode(tasks).decode())
         return 0
-    table = Table(box=None)
-    for column in ("task", "raised", "owner", "title", "detail", "actions"):
-        table.add_column(column, overflow="fold")
-    for task in tasks:
-        raised = task.raised_at.isoformat(timespec="minutes")
-        actions = " ".join(task.actions)
-        table.add_row(task.id, raised, task.owner, task.title, task.detail, actions)
     console = Console(highlight=False)
-    console.print(table if tasks else "no task waits for a person")
+    for task in tasks:
+        console.print(f"[bold]{task.title}[/bold]  {task.id}  ({task.owner})", soft_wrap=True)
+        console.print(f"  {task.detail}", soft_wrap=True, markup=False)
+        console.print(f"  affected: {task.affected or 'unknown'}", soft_wrap=True, markup=False)
+        console.print(f"  next: {task.fix} [{' | '.join(task.actions)}]", markup=False)
+    if not tasks:
+        console.print("no task waits for a person")
     return 0
 
 

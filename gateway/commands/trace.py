@@ -5,11 +5,10 @@ import asyncio
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from gateway.commands.opening import configuration, opened
 from ledger.tasks import Task
-from ledger.traces import TransactionTrace
+from ledger.traces import Hop, TransactionTrace
 
 NAME = "trace"
 HELP = "tell one transaction: by id, order number, MSH-10, ISA13, invoice number …"
@@ -35,27 +34,23 @@ async def _trace(given: argparse.Namespace) -> int:
     return 0
 
 
+def _line(hop: Hop) -> str:
+    versions = " ".join(version for name, version in hop.versions.items() if name != "flow")
+    outcome = "" if hop.outcome == "done" else hop.outcome
+    by = f"by {hop.actor}" if hop.actor and hop.actor != hop.system else ""
+    extra = "  ".join(part for part in (outcome, by, versions, hop.why) if part)
+    head = f"{hop.at:%H:%M:%S}.{hop.at.microsecond // 1000:03}  {hop.system:<14.14}  {hop.name}"
+    return f"{head}  ({extra})" if extra else head
+
+
 def _show(console: Console, told: TransactionTrace, tasks: list[Task]) -> None:
     console.print(f"[bold]{told.id}[/bold]  {told.title}  ({told.status})")
     console.print("  " + ", ".join(f"{kind} {value}" for kind, value in told.references))
     for flow in told.flows:
         waits = f", waits for {flow.waits_for}" if flow.waits_for else ""
         console.print(f"  flow {flow.name}/{flow.version}: {flow.status}{waits}")
-    table = Table(box=None)
-    for column in ("time", "system", "hop", "outcome", "versions", "by", "why"):
-        table.add_column(column, overflow="fold")
     for hop in told.hops:
-        versions = ", ".join(hop.versions.values())
-        table.add_row(
-            hop.at.strftime("%H:%M:%S.%f")[:-3],
-            hop.system,
-            hop.name,
-            hop.outcome,
-            versions,
-            hop.actor,
-            hop.why,
-        )
-    console.print(table)
+        console.print(_line(hop), soft_wrap=True, markup=False)
     for task in tasks:
         console.print(
             f"  open task {task.id}: {task.title}\n    {task.detail}\n    next: {task.fix}"

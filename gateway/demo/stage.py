@@ -1,13 +1,11 @@
 """The stage: vendor systems, gateway, master data and the clients of everybody who takes part."""
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import httpx
 import msgspec
@@ -15,92 +13,14 @@ import msgspec
 from gateway.authorization import ClientBook
 from gateway.config import Config, Upstream, provide, setting
 from gateway.demo.hospital import pack
+from gateway.demo.people import SCOPES, Person
 from gateway.demo.servers import vendor_system
 from gateway.runtime import Running, Stores, free_port, open_stores, running_gateway, state_folder
 from ledger.database import fresh_database
 from policies.oauth.clients import OAuthClient, new_client
 
-SCOPES = {
-    "ehr": ("system.ehr.hl7v2:write", "system.ehr.fhir:write"),
-    "supplier": ("system.edi.x12:write",),
-    "scanner": ("experience.mobile:read", "experience.mobile:write"),
-    "approver": ("process.tasks:read", "process.requisitions:approve"),
-    "operator": (
-        "experience.operations:read",
-        "experience.procurement:read",
-        "experience.security:read",
-        "experience.mobile:read",
-        "process.tasks:read",
-        "process.tasks:write",
-        "process.requisitions:approve",
-        "process.requisitions:write",
-        "process.orders:read",
-        "system.erp.items:read",
-        "system.erp.stock:read",
-        "system.erp.purchase-orders:read",
-        "system.erp.suppliers:read",
-        "system.erp.cost-centers:read",
-    ),
-}
-
-
-_TRIES, _PAUSE_SECONDS = 150, 0.2
-
-
-class Refused(Exception):
-    """The gateway said no: status and problem."""
-
-    def __init__(self, status: int, problem: str) -> None:
-        super().__init__(f"{status} {problem}")
-        self.status = status
-
-
-class Person:
-    """Somebody with a client of their own: calls the gateway with a token, renewed when refused."""
-
-    def __init__(self, url: str, client: str, secret: str) -> None:
-        self.client = client
-        self.secret = secret
-        self._http = httpx.AsyncClient(base_url=url, timeout=15, trust_env=False)
-        self.token = ""
-
-    async def call(self, method: str, path: str, **given: Any) -> Any:
-        """Return the decoded answer; raises `Refused`."""
-        if not self.token:
-            await self.sign_in()
-        answer = await self._patiently(method, path, given)
-        if answer.status_code == HTTPStatus.UNAUTHORIZED:
-            await self.sign_in()
-            answer = await self._patiently(method, path, given)
-        if answer.is_error:
-            raise Refused(answer.status_code, answer.text)
-        return answer.json() if answer.content else None
-
-    async def _patiently(self, method: str, path: str, given: dict[str, Any]) -> httpx.Response:
-        """Send as often as it takes while the gateway is away: every door takes a repetition."""
-        known = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        headers = known | given.get("headers", {})
-        for _ in range(_TRIES):
-            with contextlib.suppress(httpx.TransportError):
-                return await self._http.request(method, path, **{**given, "headers": headers})
-            await asyncio.sleep(_PAUSE_SECONDS)
-        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway does not answer")
-
-    async def sign_in(self) -> None:
-        """Get a new token."""
-        self.token = ""
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self.client,
-            "client_secret": self.secret,
-        }
-        answer = await self._patiently("POST", "/oauth/token", {"data": form})
-        if answer.is_error:
-            raise Refused(answer.status_code, answer.text)
-        self.token = answer.json()["access_token"]
-
-    async def close(self) -> None:
-        await self._http.aclose()
+_SERIAL_SKU = "2142-1-3422"
+"""The tibial insert as its supplier calls it: it carries serial numbers."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,45 +43,15 @@ async def open_stage(
     clients = {name: new_client(f"demo-{name}", scopes) for name, scopes in SCOPES.items()}
     async with AsyncExitStack() as stack:
         host = config.server.host
-        http, mllp = free_port(host, config.server.port), free_port(host, config.mllp.port)
-        say(_ports(config, http, mllp))
-        provide("SUTURE_ERP_PASSWORD_FILE", str(_kept(folder, "erp", secrets.token_urlsafe(24))))
-        password = ("--secret-file", setting("SUTURE_ERP_PASSWORD_FILE"))
-        erp, ehr, supplier = await asyncio.gather(
-            stack.enter_async_context(vendor_system("erp", *password)),
-            stack.enter_async_context(
-                vendor_system(
-                    "ehr", "--mllp-port", str(mllp), *_as_client(folder, host, http, clients["ehr"])
-                )
-            ),
-            stack.enter_async_context(
-                vendor_system(
-                    "supplier",
-                    "--pace",
-                    str(pace),
-                    "--serials",
-                    "2142-1-3422",
-                    *_as_client(folder, host, http, clients["supplier"]),
-                )
-            ),
-        )
+        ports = free_port(host, config.server.port), free_port(host, config.mllp.port)
+        say(_ports(config, *ports))
+        vendors = _Vendors(folder, f"http://{host}:{ports[0]}", str(ports[1]), clients)
+        erp, ehr, supplier = await vendors.start(stack, pace)
         say("Vendor systems: ERP (S/4HANA), EHR, supplier — each its own server")
-        stores = await stack.enter_async_context(open_stores(config))
-        name = f"demo_{secrets.token_hex(4)}"
-        dsn = await fresh_database(stores.dsn, name, drop_like="demo\\_%")
-        _kept(folder, "database", name)
-        set_up = _pointed(config, (http, mllp), {"erp": erp, "ehr": f"{ehr}/fhir", "edi": supplier})
-        running = await stack.enter_async_context(
-            running_gateway(set_up, stores=Stores(dsn=dsn, valkey=stores.valkey))
-        )
-        await running.parts.systems.records.load(pack("edi"), by="demo")
-        book = ClientBook(running.parts.ledger.clients)
-        for client, _ in clients.values():
-            await book.put(client)
-        people = {
-            name: Person(running.url, client.client_id, secret)
-            for name, (client, secret) in clients.items()
-        }
+        stores = await stack.enter_async_context(_empty_stores(config, folder))
+        set_up = _pointed(config, ports, {"erp": erp, "ehr": f"{ehr}/fhir", "edi": supplier})
+        running = await stack.enter_async_context(running_gateway(set_up, stores=stores))
+        people = await _introduced(running, clients)
         for person in people.values():
             stack.push_async_callback(person.close)
         yield Stage(
@@ -171,6 +61,58 @@ async def open_stage(
             supplier=await stack.enter_async_context(_plain(supplier)),
             people=people,
         )
+
+
+@asynccontextmanager
+async def _empty_stores(config: Config, folder: Path) -> AsyncGenerator[Stores]:
+    """Give a fresh database; the one of the last demonstration goes."""
+    async with open_stores(config) as stores:
+        name = f"demo_{secrets.token_hex(4)}"
+        dsn = await fresh_database(stores.dsn, name, drop_like="demo\\_%")
+        _kept(folder, "database", name)
+        yield Stores(dsn=dsn, valkey=stores.valkey)
+
+
+async def _introduced(
+    running: Running, clients: dict[str, tuple[OAuthClient, str]]
+) -> dict[str, Person]:
+    """Load the hospital's master data and make everybody known."""
+    await running.parts.systems.records.load(pack("edi"), by="demo")
+    book = ClientBook(running.parts.ledger.clients)
+    for client, _ in clients.values():
+        await book.put(client)
+    return {
+        name: Person(running.url, client.client_id, secret)
+        for name, (client, secret) in clients.items()
+    }
+
+
+class _Vendors(NamedTuple):
+    """The simulated systems and how they reach the gateway; secrets go to them by file."""
+
+    folder: Path
+    gateway: str
+    mllp_port: str
+    clients: dict[str, tuple[OAuthClient, str]]
+
+    async def start(self, stack: AsyncExitStack, pace: float) -> tuple[str, str, str]:
+        """Start all three at once; return their addresses."""
+        provide(
+            "SUTURE_ERP_PASSWORD_FILE", str(_kept(self.folder, "erp", secrets.token_urlsafe(24)))
+        )
+        password = ("--secret-file", setting("SUTURE_ERP_PASSWORD_FILE"))
+        mllp = ("--mllp-port", self.mllp_port)
+        shop = ("--pace", str(pace), "--serials", _SERIAL_SKU)
+        return await asyncio.gather(
+            stack.enter_async_context(vendor_system("erp", *password)),
+            stack.enter_async_context(vendor_system("ehr", *mllp, *self._client("ehr"))),
+            stack.enter_async_context(vendor_system("supplier", *shop, *self._client("supplier"))),
+        )
+
+    def _client(self, name: str) -> tuple[str, ...]:
+        client, secret = self.clients[name]
+        file = _kept(self.folder, client.client_id, secret)
+        return ("--gateway", self.gateway, "--client", client.client_id, "--secret-file", str(file))
 
 
 def _ports(config: Config, http: int, mllp: int) -> str:
@@ -183,15 +125,6 @@ def _ports(config: Config, http: int, mllp: int) -> str:
         if wanted not in (port, 0)
     ]
     return "; ".join(moved) or f"HTTP on {http}, MLLP on {mllp}"
-
-
-def _as_client(
-    folder: Path, host: str, port: int, client: tuple[OAuthClient, str]
-) -> tuple[str, ...]:
-    """Return the options that let a vendor system call the gateway; its secret goes by file."""
-    file = _kept(folder, client[0].client_id, client[1])
-    address = f"http://{host}:{port}"
-    return ("--gateway", address, "--client", client[0].client_id, "--secret-file", str(file))
 
 
 def _kept(folder: Path, name: str, secret: str) -> Path:

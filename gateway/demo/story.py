@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from canonical.clock import utc_now
-from gateway.demo.stage import Refused, Stage
+from gateway.demo.people import Refused
+from gateway.demo.stage import Stage
 
 FACILITY, ROOM = "1710", "OR01"
 INSERT, FEMUR, BASEPLATE = "IMP-10001", "IMP-10002", "IMP-10003"
@@ -261,7 +262,7 @@ def _ended(trace: Any, flow: str) -> bool:
 def _usage_posted(count: int) -> Callable[[Any], bool]:
     def holds(trace: Any) -> bool:
         flows = [each for each in trace["flows"] if each["name"] == "usage-to-replenishment"]
-        return sum(each["status"] == "done" for each in flows) >= count
+        return len([each for each in flows if each["status"] == "done"]) >= count
 
     return holds
 

@@ -10,7 +10,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from canonical.errors import Failure, NothingToPost
+from canonical.errors import Failure, NothingToPost, UnsupportedMessage
 from canonical.usage import NothingUsed
 from gateway.inspection.permissive import ANY, NOTE, fhir_feed
 from gateway.inspection.verdict import (
@@ -24,6 +24,7 @@ from gateway.inspection.verdict import (
     refusal,
 )
 from standards.fhir import codec
+from standards.fhir.resource_types import RESOURCE_TYPES
 from standards.fhir.resources import (
     Bundle,
     Device,
@@ -35,12 +36,17 @@ from standards.fhir.resources import (
 from system_apis.ehr.fhir_r4.mapping import usage_event
 from system_apis.ehr.fhir_r4.references import Document, document
 
-_TYPE: Final = re.compile(r"[A-Z][A-Za-z]{1,39}", re.ASCII)
 _FIRST_TYPE: Final = re.compile(rb'"resourceType"\s*:\s*"([A-Z][A-Za-z]{1,39})"')
 _STANDARD_SYSTEMS: Final = "http://hl7.org/fhir/NamingSystem/"
 _BOM: Final = b"\xef\xbb\xbf"
 _KNOWN: Final = frozenset(one.__name__ for one in get_args(Known))
 _USAGE: Final = frozenset({"Procedure", "DeviceUseStatement"})
+_NO_RESOURCE: Final = UnsupportedMessage(
+    "no resource type of FHIR",
+    where="$.resourceType",
+    expected="a resource type of DSTU2, STU3, R4 or R5",
+)
+
 _json = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -72,7 +78,9 @@ def _message(body: bytes) -> Message:
         described = codec.describe(body)
     except Failure as failure:
         return Message(type=_guess(body), failure=refusal(failure))
-    name = described.resource_type if _TYPE.fullmatch(described.resource_type) else UNTYPED
+    name = _named(described.resource_type)
+    if name == UNTYPED:
+        return Message(type=UNTYPED, failure=refusal(_NO_RESOURCE))
     if name not in _KNOWN:
         return Message(type=name, structure=Structure(resources={name: 1}))
     try:
@@ -103,15 +111,19 @@ def _mapped(resource: Known, described: Message) -> Message:
 
 def _guess(body: bytes) -> str:
     found = _FIRST_TYPE.search(body)
-    return found[1].decode() if found else UNTYPED
+    return _named(found[1].decode()) if found else UNTYPED
+
+
+def _named(word: str) -> str:
+    """Return a resource type as it is; any other word could be a value and is not said."""
+    return word if word in RESOURCE_TYPES else UNTYPED
 
 
 def _structure(resource: Known) -> Structure:
     if not isinstance(resource, Bundle):
         return Structure(resources={type(resource).__name__: 1})
-    types = [entry.description.resource_type for entry in codec.entries(resource)]
-    named = Counter(one if _TYPE.fullmatch(one) else UNTYPED for one in types)
-    return Structure(bundle=resource.type, resources=dict(named))
+    types = Counter(_named(one.description.resource_type) for one in codec.entries(resource))
+    return Structure(bundle=resource.type, resources=dict(types))
 
 
 def _item_systems(whole: Document) -> frozenset[str]:

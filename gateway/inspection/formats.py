@@ -19,7 +19,7 @@ _NAMED_FORMATS: Final[tuple[tuple[re.Pattern[bytes], Format], ...]] = (
     (re.compile(rb"UNA[^A-Za-z0-9]|UN[BH]\+"), "EDIFACT"),
 )
 _XML_FORMATS: Final[tuple[tuple[re.Pattern[bytes], Format], ...]] = (
-    (re.compile(rb"<cXML[\s>]|<!DOCTYPE\s+cXML\b"), "cXML"),
+    (re.compile(rb"<cXML[\s/>]|<!DOCTYPE\s+cXML\b"), "cXML"),
     (re.compile(rb"urn:oasis:names:(?:specification|tc):ubl:"), "UBL"),
     (re.compile(rb"""=["']http://hl7\.org/fhir["']"""), "FHIR XML"),
 )

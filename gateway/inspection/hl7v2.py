@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import Final
 
-from canonical.errors import Failure, NothingToPost
+from canonical.errors import Failure, MalformedMessage, NothingToPost
 from canonical.usage import NothingUsed
 from gateway.inspection.permissive import ANY, NOTE, hl7_feed
 from gateway.inspection.verdict import (
@@ -20,7 +20,7 @@ from gateway.inspection.verdict import (
     refusal,
 )
 from standards.hl7v2 import batch
-from standards.hl7v2.acknowledgement import header
+from standards.hl7v2.acknowledgement import MISSING, header
 from standards.hl7v2.message import Message as Hl7Message
 from standards.hl7v2.reader import read
 from system_apis.ehr.hl7v2_feed.mapping import surgical_case, usage_event
@@ -72,6 +72,7 @@ def _message(body: bytes) -> Message:
     version = version if _VERSION.fullmatch(version) else ""
     try:
         message = read(body)
+        _check_heading(message)
     except Failure as failure:
         return Message(type=name, version=version, failure=refusal(failure))
     structure = Structure(segments=dict(Counter(each.name for each in message.segments())))
@@ -97,6 +98,14 @@ def _kind(code: str, event: str) -> str:
     if not _NAME.fullmatch(code):
         return UNTYPED
     return f"{code}^{event}" if _NAME.fullmatch(event) else code
+
+
+def _check_heading(message: Hl7Message) -> None:
+    """Require what every message must say (HL7 v2 2.14.9): its type, and to us its number."""
+    if not message.type:
+        raise MalformedMessage(MISSING, where="MSH-9", expected="a message type")
+    if _is_mapped(message) and not message.control_id:
+        raise MalformedMessage(MISSING, where="MSH-10", expected="a message control id")
 
 
 def _is_mapped(message: Hl7Message) -> bool:

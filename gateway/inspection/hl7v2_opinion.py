@@ -134,7 +134,7 @@ def _judge_segments(message: Any, lines: list[str], findings: _Findings) -> None
 
 def _judge_structure(message: Any, findings: _Findings) -> None:
     reference: Any = getattr(message, "reference", None)
-    if reference is None:
+    if not reference or not reference[1]:
         findings.unjudged["it knows no structure for this message type"] = None
         return
     present = {segment.name for segment in message.children}

@@ -2,7 +2,8 @@
 
 pyx12 ships maps for claims, eligibility and acknowledgements only: it has none for an order (850),
 its answer (855), a ship notice (856) or an invoice (810). Where a map would judge wrongly it is not
-asked: a set that is not of the map, and 005010 without ST03, which it accepts unseen.
+asked: a set that is not of the map, 005010 without ST03, which it accepts unseen, and a 997 about a
+group of the supply chain, which is in none of its code lists.
 """
 
 import io
@@ -17,11 +18,13 @@ import pyx12.x12file
 import pyx12.x12n_document
 
 from gateway.inspection.second_opinion import Answer
+from standards.x12.control import GROUPS
 
 _RELEASES: Final = ("00401", "00501")
 _ISA12: Final = slice(84, 89)
 _TERMINATOR: Final = slice(105, 106)
 _SEGMENT_ID: Final = re.compile(r"[A-Z][A-Z0-9]{1,2}", re.ASCII)
+_SUPPLY_GROUPS: Final = GROUPS - {"FA", "RA"}
 _SHOWN: Final = 3
 _STUMBLES: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
@@ -69,6 +72,7 @@ class _Envelopes:
     def __init__(self) -> None:
         self.codes = dict[str, None]()
         self.sets = list[_Set]()
+        self.acknowledged = set[str]()
         self.segments = 0
 
 
@@ -101,6 +105,8 @@ def _envelopes(text: str) -> _Envelopes:
         name = segment.get_seg_id()
         if name == "GS":
             group = (_value(segment, "GS08"), _value(segment, "GS01"))
+        elif name == "AK1":
+            found.acknowledged.add(_value(segment, "AK101"))
         elif name == "ST":
             is_modern = bool(_value(segment, "ST03"))
             found.sets.append(_Set(*group, _value(segment, "ST01"), is_modern))
@@ -131,6 +137,8 @@ def _by_map(text: str, found: _Envelopes) -> Answer:
         return _enveloped(f"no map for {codes or 'anything'}")
     if release == _RELEASES[1] and not all(one.has_convention for one in found.sets):
         return _enveloped("its map needs ST03 and was not asked")
+    if found.acknowledged & _SUPPLY_GROUPS:
+        return _enveloped("its map of acknowledgements knows insurance groups only")
     report = io.StringIO()
     try:
         is_valid = pyx12.x12n_document.x12n_document(

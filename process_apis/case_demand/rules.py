@@ -48,7 +48,8 @@ def case_plan(
     pars: list[ParLevel],
 ) -> CasePlan:
     """Reserve what the card says; an item is short when the stock projected after the case is under
-    its safety level. Projected = on hand, less what is promised to others, plus what is on order.
+    its safety level. Projected = on hand, less what is promised to others, plus what is on order or
+    requested.
     """
     stock = {level.item: level for level in levels}
     thresholds = {par.item: par for par in pars}

@@ -8,7 +8,6 @@ import msgspec
 from canonical.request import Reference
 from canonical.shipment import Receipt, ReceivedLine
 from ledger.arrival import Announcement
-from ledger.ids import new_id
 from ledger.ledger import Ledger
 from ledger.submission import Submission, Submitted, hand_in
 
@@ -50,7 +49,6 @@ async def report_receipt(
                 key=report.order,
                 facts=receipt,
                 title=f"Receipt for order {report.order}",
-                references=(Reference("receipt-report", new_id("rcp")),),
                 joins=(Reference("order", report.order),),
             ),
         ),

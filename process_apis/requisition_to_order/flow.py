@@ -2,6 +2,7 @@
 
 cost centre, supplier, items, contract prices → priced and within budget → requisition in the ERP
 → approval (by rule, or above the threshold by a person) → purchase order in the ERP → announced
+→ declined: withdrawn in the ERP, so that it no longer counts as coming
 """
 
 import msgspec
@@ -61,6 +62,7 @@ async def requisition_to_order(
 
     approval = await _approval(story, raised, policy)
     if not approval.approved:
+        await story.step("withdraw the requisition in the ERP", erp.withdraw_requisition, raised)
         return RequisitionOutcome(requisition=raised.number, approval=approval)
 
     order = await story.step("purchase order in the ERP", erp.place_order, raised)

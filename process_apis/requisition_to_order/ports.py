@@ -20,6 +20,9 @@ class Purchasing(Protocol):
     async def raise_requisition(
         self, requisition: PricedRequisition, *, key: str
     ) -> PricedRequisition: ...
+    async def withdraw_requisition(
+        self, requisition: PricedRequisition, *, key: str
+    ) -> PricedRequisition: ...
     async def place_order(self, requisition: PricedRequisition, *, key: str) -> PurchaseOrder: ...
 
 

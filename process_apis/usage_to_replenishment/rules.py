@@ -116,7 +116,7 @@ def replenishment(
 ) -> list[Requisition]:
     """Return one requisition a supplier that brings what fell below par back up to par.
 
-    What is already on order counts as coming, what is reserved as gone.
+    What is on order or requested counts as coming, what is reserved as gone.
     """
     stock = {level.item: level for level in levels}
     short = [par for par in pars if par.item in stock and stock[par.item].projected < par.par]

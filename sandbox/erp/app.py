@@ -37,6 +37,9 @@ _CREATES: dict[str, Callable[[System, dict[str, object]], Row]] = {
     "A_PurchaseOrder": purchasing.create_order,
     "A_SupplierInvoice": invoices.create,
 }
+_CHANGES: dict[str, Callable[[System, Row, dict[str, object]], None]] = {
+    "A_PurchaseRequisitionItem": purchasing.change_requisition_item,
+}
 _fields = msgspec.json.Decoder(dict[str, object])
 _faults = msgspec.json.Decoder(Fault)
 
@@ -131,6 +134,8 @@ class Desk:
             return Response(status_code=204)
         if request.method == "POST":
             return self._created(shape, body)
+        if request.method == "PATCH" and shape.name in _CHANGES:
+            return self._changed(shape, predicate or "", request.headers.get("if-match"), body)
         raise SapError(405, "/IWBEP/CM_MGW_RT/031", f"{name} does not allow {request.method}")
 
     def _read(
@@ -141,9 +146,7 @@ class Desk:
         if predicate is None:
             rows = odata.select(store, shape, asked)
             return {"results": [odata.rendered(store, shape, row, asked) for row in rows]}
-        row = store[shape.name].get(*odata.key_of(shape, predicate))
-        if row is None:
-            raise SapError(404, "/IWBEP/CM_MGW_RT/004", f"Resource not found for {shape.name}")
+        row = self._row(shape, predicate)
         if navigation in shape.links:
             link = shape.links[navigation]
             target = store[link.target].shape
@@ -155,13 +158,26 @@ class Desk:
         create = _CREATES.get(shape.name)
         if create is None:
             raise SapError(405, "/IWBEP/CM_MGW_RT/031", f"{shape.name} does not allow create")
-        try:
-            given = _fields.decode(body)
-        except msgspec.DecodeError as exc:
-            raise SapError(400, "/IWBEP/CM_MGW_RT/030", "Error while parsing the body") from exc
+        given = _given(body)
         row = create(self._system, given)
         deep = odata.Query(expand=frozenset(name for name in given if name in shape.links))
         return _json({"d": odata.rendered(self._system.store, shape, row, deep)}, 201)
+
+    def _changed(self, shape: Shape, predicate: str, seen: str | None, body: bytes) -> Response:
+        """Change a row, if it is still the version that the caller saw."""
+        row = self._row(shape, predicate)
+        if seen is None:
+            raise SapError(428, "ICM/428", "Request must be conditional; try If-Match")
+        if seen not in ("*", odata.etag(row)):
+            raise SapError(412, "ICM/412", "Precondition failed")
+        _CHANGES[shape.name](self._system, row, _given(body))
+        return Response(status_code=204)
+
+    def _row(self, shape: Shape, predicate: str) -> Row:
+        row = self._system.store[shape.name].get(*odata.key_of(shape, predicate))
+        if row is None:
+            raise SapError(404, "/IWBEP/CM_MGW_RT/004", f"Resource not found for {shape.name}")
+        return row
 
     def _with_token(self, response: Response) -> Response:
         session, token = secrets.token_hex(8), secrets.token_urlsafe(16)
@@ -202,6 +218,13 @@ def _vendor(desk: Desk, limits: tuple[str, ...]) -> Starlette:
     )
     app.state.limiter = Limiter(key_func=get_remote_address, application_limits=list(limits))
     return app
+
+
+def _given(body: bytes) -> dict[str, object]:
+    try:
+        return _fields.decode(body)
+    except msgspec.DecodeError as exc:
+        raise SapError(400, "/IWBEP/CM_MGW_RT/030", "Error while parsing the body") from exc
 
 
 _METHODS = ["GET", "POST", "PATCH", "DELETE"]

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import cast
+from urllib.parse import quote
 
 from sandbox.erp.store import Key, Row, SapError, Shape, Store, Value
 
 Rendered = dict[str, object]
+STAMP = "LastChangeDateTime"
 
 _PATH = re.compile(r"(?P<set>\w+)(?:\((?P<key>.*?)\))?(?:/(?P<nav>\w+))?")
 _PAIR = re.compile(
@@ -106,7 +108,8 @@ def select(store: Store, shape: Shape, asked: Query) -> list[Row]:
 def rendered(store: Store, shape: Shape, row: Row, asked: Query, prefix: str = "") -> Rendered:
     """Write an entity as the vendor does: numbers as text, links deferred unless expanded."""
     uri = f"/sap/opu/odata/sap/{shape.service}/{shape.name}({_predicate(shape, row)})"
-    out: Rendered = {"__metadata": {"uri": uri, "type": f"{shape.service}.{shape.name}Type"}}
+    about = {"uri": uri, "type": f"{shape.service}.{shape.name}Type"}
+    out: Rendered = {"__metadata": about | ({"etag": etag(row)} if STAMP in shape.kinds else {})}
     for name, value in row.items():
         if prefix or not asked.select or name in asked.select:
             out[name] = _written(value)
@@ -123,6 +126,13 @@ def rendered(store: Store, shape: Shape, row: Row, asked: Query, prefix: str = "
     return out
 
 
+def etag(row: Row) -> str:
+    """Return the version of a row: the vendor makes it of the time of its last change."""
+    stamp = row.get(STAMP)
+    at = f"{stamp:%Y-%m-%dT%H:%M:%S.%f}0Z" if isinstance(stamp, datetime) else ""
+    return f"W/\"datetimeoffset'{quote(at)}'\""
+
+
 def _predicate(shape: Shape, row: Row) -> str:
     pairs = [f"{name}='{row[name]}'" for name in shape.keys]
     return ",".join(pairs) if len(pairs) > 1 else f"'{row[shape.keys[0]]}'"
@@ -131,6 +141,8 @@ def _predicate(shape: Shape, row: Row) -> str:
 def _written(value: Value) -> object:
     if isinstance(value, Decimal):
         return f"{value:f}"
+    if isinstance(value, datetime):
+        return f"/Date({int(value.timestamp() * 1000)}+0000)/"
     if isinstance(value, date):
         midnight = datetime(value.year, value.month, value.day, tzinfo=UTC)
         return f"/Date({int(midnight.timestamp()) * 1000})/"
@@ -140,7 +152,9 @@ def _written(value: Value) -> object:
 def entered(
     shape: Shape, given: dict[str, object]
 ) -> tuple[Row, dict[str, list[dict[str, object]]]]:
-    """Read a create request: its properties, checked by kind and length, and its deep inserts."""
+    """Read a create or change request: its properties, checked by kind and length, and its deep
+    inserts. When something was last changed is the system's to say: given, it is ignored.
+    """
     row: Row = {}
     nested: dict[str, list[dict[str, object]]] = {}
     for name, value in given.items():
@@ -148,7 +162,7 @@ def entered(
             nested[name] = _children(value)
         elif name not in shape.kinds:
             raise SapError(400, "/IWBEP/CM_MGW_RT/021", f"Property '{name}' is invalid")
-        else:
+        elif shape.kinds[name] != "T":
             row[name] = _read(name, shape.kinds[name], value)
     return row, nested
 

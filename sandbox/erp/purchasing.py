@@ -1,10 +1,18 @@
-"""Purchase requisitions and purchase orders, with the commitment they make against a budget."""
+"""Purchase requisitions and purchase orders, with the commitment they make against a budget.
+
+A requisition item is open until its quantity is ordered, or it is closed or deleted; what is open
+of it stays committed, the rest is committed by the order lines that took it over.
+"""
 
 from decimal import Decimal
 
 from sandbox.erp.odata import entered
-from sandbox.erp.store import Row, SapError, day, flag, number, text
+from sandbox.erp.store import Row, SapError, Value, day, flag, number, text
 from sandbox.erp.system import ZERO, System, cents
+
+_NOT_EDITED, _ORDERED = "N", "B"
+_SCALE = Decimal("0.001")
+_CHANGEABLE = frozenset({"IsDeleted", "IsClosed"})
 
 
 def create_requisition(system: System, given: dict[str, object]) -> Row:
@@ -27,10 +35,39 @@ def create_requisition(system: System, given: dict[str, object]) -> Row:
                 or str(position * 10),
                 "CreationDate": system.today,
                 "CreatedByUser": system.user,
+                "LastChangeDateTime": system.stamp(),
             }
         )
         system.commit_budget(text(item, "RequisitionerName"), number(item, "ItemNetAmount"))
     return kept
+
+
+def change_requisition_item(system: System, row: Row, given: dict[str, object]) -> None:
+    """Delete or close an item, or take that back; its commitment goes and comes with it."""
+    table = system.store["A_PurchaseRequisitionItem"]
+    changes, _ = entered(table.shape, given)
+    if not changes.keys() <= _CHANGEABLE:
+        raise SapError(501, "/IWBEP/CM_MGW_RT/037", "Only IsDeleted and IsClosed can be changed")
+    if changes.get("IsDeleted") and number(row, "OrderedQuantity") > 0:
+        order = text(row, "PurchasingDocument")
+        raise SapError(400, "SIM/409", f"Requisition item is in order {order}; not deleted")
+    _updated(system, row, **changes)
+
+
+def _updated(system: System, row: Row, **changes: Value) -> None:
+    """Change a requisition item, and its commitment with it."""
+    before = _committed(row)
+    stamped = changes | {"LastChangeDateTime": system.stamp()}
+    system.store["A_PurchaseRequisitionItem"].update(row, **stamped)
+    system.commit_budget(text(row, "RequisitionerName"), _committed(row) - before)
+
+
+def _committed(row: Row) -> Decimal:
+    if text(row, "IsDeleted") or flag(row, "IsClosed"):
+        return ZERO
+    requested = number(row, "RequestedQuantity")
+    still_open = max(requested - number(row, "OrderedQuantity"), ZERO)
+    return cents(number(row, "ItemNetAmount") * still_open / requested)
 
 
 def _distinct(given: list[str]) -> None:
@@ -54,6 +91,10 @@ def _wanted(system: System, given: dict[str, object]) -> Row:
         "MaterialGroup": text(product, "ProductGroup"),
         "ItemNetAmount": cents(quantity * price),
         "PurReqnReleaseStatus": "02",
+        "ProcessingStatus": _NOT_EDITED,
+        "OrderedQuantity": ZERO,
+        "IsDeleted": "",
+        "IsClosed": False,
     }
 
 
@@ -67,7 +108,9 @@ def _supplier(system: System, supplier: str) -> Row:
 
 
 def create_order(system: System, given: dict[str, object]) -> Row:
-    """Keep an order; requisition items it covers are closed and their commitment moves over."""
+    """Keep an order; requisition items it refers to are noted as ordered, closed once they are in
+    full, and their commitment moves over.
+    """
     header, nested = entered(system.store["A_PurchaseOrder"].shape, given)
     _supplier(system, text(header, "Supplier"))
     if text(header, "CompanyCode") != system.company.code:
@@ -100,6 +143,9 @@ def _ordered(system: System, header: Row, given: dict[str, object]) -> tuple[Row
     system.factor(material, unit)
     if number(row, "OrderQuantity") <= 0:
         raise SapError(400, "06/065", "Enter a quantity")
+    wanted = _referred(system, row)
+    if wanted is not None and text(wanted, "IsDeleted"):
+        raise SapError(400, "06/020", "The document has already been deleted")
     if number(row, "NetPriceAmount") <= 0:
         row |= _info_price(system, text(header, "Supplier"), material, unit)
     shape = system.store["A_PurchaseOrderScheduleLine"].shape
@@ -149,26 +195,34 @@ def _keep(system: System, order: str, position: int, item: Row, schedule: list[R
                 "ScheduleLine": str(at),
             }
         )
-    moved = _close_requisition(system, kept)
-    system.commit_budget(text(kept, "RequisitionerName"), value_of(kept) - moved)
+    _take_over(system, kept)
+    system.commit_budget(text(kept, "RequisitionerName"), value_of(kept))
 
 
-def _close_requisition(system: System, line: Row) -> Decimal:
-    """Note the order on the requisition item it covers; return the commitment that moves over."""
-    table = system.store["A_PurchaseRequisitionItem"]
-    row = table.get(text(line, "PurchaseRequisition"), text(line, "PurchaseRequisitionItem"))
-    if row is None or flag(row, "IsClosed"):
-        return ZERO
-    ordered = number(row, "OrderedQuantity") + number(line, "OrderQuantity")
-    closed = ordered >= number(row, "RequestedQuantity")
-    table.update(
+def _take_over(system: System, line: Row) -> None:
+    """Note the order on the requisition item it refers to, in the item's own unit."""
+    row = _referred(system, line)
+    if row is None:
+        return
+    pieces = system.factor(text(line, "Material"), text(line, "PurchaseOrderQuantityUnit"))
+    taken = number(line, "OrderQuantity") * pieces
+    taken /= system.factor(text(row, "Material"), text(row, "BaseUnit"))
+    ordered = (number(row, "OrderedQuantity") + taken).quantize(_SCALE)
+    _updated(
+        system,
         row,
         OrderedQuantity=ordered,
         PurchasingDocument=line["PurchaseOrder"],
         PurchasingDocumentItem=line["PurchaseOrderItem"],
-        IsClosed=closed,
+        ProcessingStatus=_ORDERED,
+        IsClosed=flag(row, "IsClosed") or ordered >= number(row, "RequestedQuantity"),
     )
-    return number(row, "ItemNetAmount") if closed else ZERO
+
+
+def _referred(system: System, line: Row) -> Row | None:
+    return system.store["A_PurchaseRequisitionItem"].get(
+        text(line, "PurchaseRequisition"), text(line, "PurchaseRequisitionItem")
+    )
 
 
 def value_of(line: Row) -> Decimal:

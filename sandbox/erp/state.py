@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from sandbox.erp.store import Row, Value, number, text
+from sandbox.erp.store import Row, Value, flag, number, text
 from sandbox.erp.system import System
 
 Totals = dict[str, object]
@@ -23,6 +23,12 @@ def totals(system: System, calls: Counter[str]) -> Totals:
             )
         ],
         "requisitions": _list(store["A_PurchaseRequisitionHeader"].rows(), "PurchaseRequisition"),
+        "openRequisitions": [
+            _named(row, ("PurchaseRequisition", "PurchaseRequisitionItem", "Material"))
+            | {"quantity": number(row, "RequestedQuantity") - number(row, "OrderedQuantity")}
+            for row in store["A_PurchaseRequisitionItem"].rows()
+            if not text(row, "IsDeleted") and not flag(row, "IsClosed")
+        ],
         "purchaseOrders": [
             _named(row, ("PurchaseOrder", "Supplier", "CorrespncInternalReference"))
             for row in store["A_PurchaseOrder"].rows()
@@ -36,6 +42,10 @@ def totals(system: System, calls: Counter[str]) -> Totals:
             | {"blocked": bool(text(row, "PaymentBlockingReason"))}
             for row in store["A_SupplierInvoice"].rows()
         ],
+        "committed": {
+            text(row, "CostCenter"): number(row, "CommittedAmount")
+            for row in store["CostCenterBudgetSet"].rows()
+        },
         "journal": {
             "lines": len(store["A_OperationalAcctgDocItemCube"]),
             "balances": dict(sorted(system.balances.items())),

@@ -13,7 +13,7 @@ Value = str | bool | Decimal | date | None
 Row = dict[str, Value]
 Key = tuple[Value, ...]
 
-_EMPTY: dict[str, Value] = {"N": Decimal(0), "D": None, "B": False}
+_EMPTY: dict[str, Value] = {"N": Decimal(0), "D": None, "T": None, "B": False}
 
 
 class SapError(Exception):
@@ -133,7 +133,7 @@ class Table:
             name: given.get(name, _EMPTY.get(kind, "")) for name, kind in self.shape.kinds.items()
         }
         for name, value in row.items():
-            if value is None and self.shape.kinds[name] != "D":
+            if value is None and self.shape.kinds[name] not in ("D", "T"):
                 row[name] = _EMPTY.get(self.shape.kinds[name], "")
         key = self._key(row)
         for index, buckets in self._buckets.items():

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
 from sandbox.erp.store import Row, SapError, Store, flag, number, text
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,17 @@ class System:
     )
     balances: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
     user: str = "GATEWAY"
+    changed: datetime = _NEVER
 
     @property
     def today(self) -> date:
         """Return the system's day."""
         return self.clock().date()
+
+    def stamp(self) -> datetime:
+        """Return the time of a change; no two changes share one, so it tells versions apart."""
+        self.changed = max(self.clock(), self.changed + timedelta(microseconds=1))
+        return self.changed
 
     def valuation(self, material: str, plant: str) -> Valuation:
         """Return the valuation of a material at a plant."""

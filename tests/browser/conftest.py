@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
-from gateway.demo.stage import Refused, Stage
+from gateway.demo.people import Refused
+from gateway.demo.stage import Stage
 
 CHROMIUM = [
     "--no-sandbox",

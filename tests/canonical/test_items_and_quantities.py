@@ -45,7 +45,7 @@ def test_a_gtin_of_any_length_is_kept_with_fourteen_digits(printed: str, kept: s
         ("4006381333930", "1"),
         ("036000291455", "2"),
         ("96385070", "4"),
-        ("4006381339331", "7"),
+        ("4006381339331", "9"),
     ],
 )
 def test_a_gtin_with_a_wrong_check_digit_is_refused_with_the_right_one(printed: str, right: str):

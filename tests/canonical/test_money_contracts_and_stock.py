@@ -67,7 +67,7 @@ PRICE = ContractPrice(
         (LAST + timedelta(days=1), False),
     ],
 )
-def test_a_contract_holds_from_its_first_to_its_last_day(on: date, holds: bool):
+def test_a_contract_holds_from_its_first_to_its_last_day(on: date, holds):
     assert PRICE.is_effective(on) is holds
 
 

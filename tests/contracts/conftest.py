@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.app import Parts
 from gateway.authorization import ClientBook
 from gateway.config import Config, load
 from gateway.demo.stage import Stage, open_stage
@@ -27,14 +28,15 @@ ALL_SCOPES = tuple(
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the gateway is, and a token that may do everything."""
+    """Where the gateway is, what it is made of, and a token that may do everything."""
 
+    parts: Parts
     url: str
     token: str
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.token}"}
+        return {"Authorization": f"Bearer {self.token}"}
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers=self.headers, trust_env=False, timeout=20)
@@ -91,4 +93,5 @@ async def _with_token(stage: Stage) -> Served:
     async with httpx.AsyncClient(base_url=stage.running.url, trust_env=False) as http:
         form = {"grant_type": "client_credentials"}
         answer = await http.post("/oauth/token", data=form, auth=(client.client_id, secret))
-    return Served(url=stage.running.url, token=answer.json()["access_token"])
+    running = stage.running
+    return Served(parts=running.parts, url=running.url, token=answer.json()["access_token"])

@@ -5,15 +5,15 @@ same seed gives the same calls. Where a check says nothing about an operation, i
 that operation alone, and the reason stands beside it.
 """
 
-import copy
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import schemathesis
-from tests.contracts.raw_documents import documents
+from hypothesis import strategies as st
 from schemathesis import engine
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import (
@@ -31,6 +31,7 @@ from schemathesis.openapi.checks import (
 )
 
 from gateway.openapi import TIERS
+from tests.contracts.raw_documents import documents
 
 FOLDER = Path(__file__).resolve().parents[2] / "openapi"
 RAW = {
@@ -40,6 +41,11 @@ RAW = {
 }
 for media_type, kind in RAW.items():
     schemathesis.openapi.media_type(media_type, documents(kind))
+
+
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda east: timezone(timedelta(minutes=east)))
+MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2099, 12, 31), timezones=ZONES)  # noqa: DTZ001 - ZONES come in
+schemathesis.openapi.format("date-time", MOMENTS.map(datetime.isoformat))
 
 
 @schemathesis.serializer(*RAW)
@@ -52,6 +58,10 @@ ELSEWHERE = {
     "sendFhir": ["positive_data_acceptance"],
     # An interchange needs an ISA that says from whom it is: «string» says too little.
     "sendX12": ["positive_data_acceptance"],
+    # To give something up needs a reason; which actions do that, the task says, not its schema.
+    "resolveTask": ["positive_data_acceptance"],
+    # A requisition that needs no approval is there, and its decision is not.
+    "decideRequisition": ["ensure_resource_availability"],
 }
 """Checks that say nothing about an operation."""
 
@@ -64,6 +74,7 @@ def configured(*, examples: int, phases: Iterable[str]) -> SchemathesisConfig:
                 "deterministic": True,
                 "max-examples": examples,
                 "database": "none",
+                "with-security-parameters": False,
                 # JSON Schema cannot say «no U+0000»; test_hostile_input.py sends it everywhere.
                 "allow-x00": False,
             },
@@ -80,16 +91,95 @@ def configured(*, examples: int, phases: Iterable[str]) -> SchemathesisConfig:
 
 
 def committed(tier: str) -> Any:
-    return msgspec.json.decode((FOLDER / f"{tier}.json").read_bytes())
+    """Return a document, its OAuth said as what travels: `ignored_auth` passes over `oauth2`."""
+    document = msgspec.json.decode((FOLDER / f"{tier}.json").read_bytes())
+    document["components"]["securitySchemes"]["oauth2"] = {"type": "http", "scheme": "bearer"}
+    return document
 
 
-ONE_BY_ONE = configured(examples=25, phases=("examples", "coverage", "fuzzing"))
+ONE_BY_ONE = configured(examples=60, phases=("examples", "coverage", "fuzzing"))
 
 
 @schemathesis.pytest.parametrize(
-    **{
-        tier: schemathesis.openapi.from_dict(committed(tier), config=ONE_BY_ONE) for tier in TIERS
-    }
+    **{tier: schemathesis.openapi.from_dict(committed(tier), config=ONE_BY_ONE) for tier in TIERS}
 )
 def test_an_operation_keeps_its_contract(case, served):
     case.call_and_validate(base_url=served.url, headers=served.headers)
+
+
+def failures(document: dict[str, Any], config: SchemathesisConfig, served: Any) -> list[Failure]:
+    """Run the configured phases; return what was found, as the command line would print it."""
+    schema = schemathesis.openapi.from_dict(document, config=config)
+    schema.config.update(base_url=served.url, headers=served.headers)
+    found = list[Failure]()
+    for event in engine.from_schema(schema).execute():
+        if isinstance(event, NonFatalError):
+            raise event.value
+        if isinstance(event, ScenarioFinished):
+            for checks in event.recorder.checks.values():
+                found += [check.failure_info.failure for check in checks if check.failure_info]
+    return found
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_calls_that_follow_from_each_other_keep_the_contract(tier, served):
+    """Links of the document, and those that its names suggest: hand in, then look it up."""
+    config = configured(examples=20, phases=["stateful"])
+    assert failures(committed(tier), config, served) == []
+
+
+TASKS, ORDER = "/process/v1/tasks", "/process/v1/orders/{number}"
+Fault = Callable[[dict[str, Any]], object]
+
+
+def _limit(document: dict[str, Any]) -> dict[str, Any]:
+    parameters = document["paths"][TASKS]["get"]["parameters"]
+    return next(each for each in parameters if each["name"] == "limit")["schema"]
+
+
+FAULTS: dict[str, tuple[Fault, type[Failure]]] = {
+    "a field that answers do not have": (
+        lambda doc: doc["components"]["schemas"]["TaskList"]["required"].append("total"),
+        JsonSchemaError,
+    ),
+    "a status that is not documented": (
+        lambda doc: doc["paths"][ORDER]["get"]["responses"].pop("404"),
+        UndefinedStatusCode,
+    ),
+    "another kind of body": (
+        lambda doc: doc["components"]["responses"]["NotFound"].update(
+            content={"application/json": {}}
+        ),
+        UndefinedContentType,
+    ),
+    "a header that answers do not have": (
+        lambda doc: doc["components"]["responses"]["NotFound"]["headers"].update(
+            {"X-Answered-By": {"required": True, "schema": {"type": "string"}}}
+        ),
+        MissingHeaders,
+    ),
+    "a limit that is not kept": (
+        lambda doc: _limit(doc).update(maximum=50),
+        AcceptedNegativeData,
+    ),
+    "a limit that is narrower than documented": (
+        lambda doc: _limit(doc).update(maximum=5000),
+        RejectedPositiveData,
+    ),
+    "a public path that is documented as protected": (
+        lambda doc: doc["paths"].update({"/health/live": doc["paths"].pop(TASKS)}),
+        IgnoredAuth,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_document_that_is_wrong_is_found_out(fault, served):
+    """The other tests can fail: each of these lies about the gateway is caught."""
+    lie, expected = FAULTS[fault]
+    document = committed("process")
+    document["paths"] = {path: {"get": document["paths"][path]["get"]} for path in (TASKS, ORDER)}
+    lie(document)
+    config = configured(examples=5, phases=["coverage", "fuzzing"])
+    found = {type(failure) for failure in failures(document, config, served)}
+    assert expected in found

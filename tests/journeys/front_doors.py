@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 
 from gateway.authorization import ClientBook
-from gateway.demo.stage import Person, Refused, Stage
+from gateway.demo.people import Person, Refused
+from gateway.demo.stage import Stage
 from policies.oauth.clients import new_client
 
 FACILITY, ROOM = "1710", "OR01"
@@ -118,7 +119,8 @@ class Floor:
         async def through() -> Any:
             messages = (await self.stage.ehr.get("/sim/messages")).json()["messages"]
             return next(
-                (m for m in messages if m["controlId"] == control and m["status"] != "waiting"), None
+                (m for m in messages if m["controlId"] == control and m["status"] != "waiting"),
+                None,
             )
 
         return await eventually(through, f"the EHR is answered about {control}")
@@ -250,7 +252,9 @@ def waiting(reason: str) -> Callable[[Any], Any]:
     """An open task with this reason."""
 
     def holds(trace: Any) -> Any:
-        return next((t for t in trace["tasks"] if (t["status"], t["reason"]) == ("open", reason)), None)
+        return next(
+            (t for t in trace["tasks"] if (t["status"], t["reason"]) == ("open", reason)), None
+        )
 
     return holds
 

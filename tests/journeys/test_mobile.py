@@ -16,9 +16,14 @@ async def test_any_code_on_the_label_says_how_much_is_there(stage: Stage):
     for code, item, lot, serial in (
         ("00844588017735", "IMP-10001", "", ""),
         ("844588017735", "IMP-10001", "", ""),  # UPC-A, as printed on the box
-        ("(01)00844588017735(17)270630(10)TI2142A(21)TI-000101", "IMP-10001", "TI2142A", "TI-000101"),
-        (f"0100844588017735172706301" f"0TI2142A{GS}21TI-000101", "IMP-10001", "TI2142A", "TI-000101"),
-        (f"]d20100844588017735172706301" f"0TI2142A", "IMP-10001", "TI2142A", ""),
+        (
+            "(01)00844588017735(17)270630(10)TI2142A(21)TI-000101",
+            "IMP-10001",
+            "TI2142A",
+            "TI-000101",
+        ),
+        (f"01008445880177351727063010TI2142A{GS}21TI-000101", "IMP-10001", "TI2142A", "TI-000101"),
+        (f"]d201008445880177351727063010TI2142A", "IMP-10001", "TI2142A", ""),
         (sku, "IMP-10001", "", ""),
         ("IMP-10001", "IMP-10001", "", ""),
         ("10841336100494", SUTURE, "", ""),  # the GTIN of the box of twelve
@@ -66,6 +71,9 @@ async def test_what_was_scanned_at_the_table_is_posted(stage: Stage):
     assert await floor.stock("IMP-10001") == 3
     assert await floor.stock(SUTURE) == 60 - 12, "a box of twelve"
     assert outputs(trace, "post the consumption")[0]["value"]["amount"] == "1325.00"
+    charge = (await stage.ehr.get("/fhir/ChargeItem")).json()["entry"][0]["resource"]
+    assert charge["context"]["identifier"]["value"] == "V-SCANNED-1"
+    assert charge["subject"], "R4 wants one even where the scanner knows the visit only"
 
 
 async def test_an_order_is_received_by_scanner_in_two_parts_and_seen_in_every_list(stage: Stage):

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from gateway.embedded.cluster import postmaster
@@ -81,3 +82,11 @@ async def opened(dsn: str) -> AsyncGenerator[Opened]:
 @pytest.fixture
 async def ledger(opened: Opened) -> Ledger:
     return await opened()
+
+
+@pytest.fixture
+async def operator(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
+    """A session of somebody else in the same database."""
+    connection = await asyncpg.connect(dsn, server_settings={"search_path": "suture"})
+    yield connection
+    await connection.close()

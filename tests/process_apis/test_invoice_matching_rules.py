@@ -137,7 +137,7 @@ def test_an_invoice_for_what_was_ordered_and_received_is_matched(asked: Invoice,
         ("0.5", "90.46", False),
     ],
 )
-def test_a_price_may_differ_by_the_tolerance_and_not_a_cent_more(percent, price, matched: bool):
+def test_a_price_may_differ_by_the_tolerance_and_not_a_cent_more(percent, price, matched):
     tolerance = MatchTolerance(price_percent=Decimal(percent))
     verdict = match(invoice(billed(10, "2", price)), tolerance=tolerance)
     assert verdict.result.matched is matched

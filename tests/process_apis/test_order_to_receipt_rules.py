@@ -1,6 +1,6 @@
 """Whether the supplier's word fits the order, and what is still to come."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 
 import msgspec

@@ -234,7 +234,7 @@ POLICY = ApprovalPolicy(threshold=Decimal(2500), currency="USD", approvers="buye
     ],
 )
 def test_a_person_decides_above_the_threshold_and_in_any_other_currency(
-    total: Money, person: bool, why: str
+    total: Money, person, why: str
 ):
     requisition = msgspec.structs.replace(priced(asked()), total=total)
     verdict = approval_verdict(requisition, POLICY)

@@ -202,7 +202,8 @@ async def test_a_procedure_that_used_nothing_is_accepted_and_has_no_effect(intak
     (arrival,) = shelf.arrivals
     assert status == 200
     assert msgspec.json.decode(answer)["issue"][0]["severity"] == "information"
-    assert (arrival.announcements, arrival.refusal) == ((), None)
+    assert [fact.event for fact in arrival.announcements] == ["nothing-used"]
+    assert arrival.refusal is None
 
 
 async def test_a_document_refused_before_comes_again_under_the_same_identity(shelf, vault):

@@ -143,9 +143,13 @@ def test_each_charge_line_has_its_own_identity():
     assert not item.note
 
 
-def test_a_charge_without_a_patient_is_refused():
+def test_a_charge_without_a_patient_is_the_visits_and_without_both_is_refused():
+    item = charge_item(REVIEW, 1, PatientContext(encounter="V77"), "flow/charge")
+    assert item.context.identifier.value == "V77"
+    assert (item.subject.type, item.subject.identifier.value) == ("Patient", "")
+    assert item.subject.display
     with pytest.raises(UnsupportedMessage) as refusal:
-        charge_item(REVIEW, 1, PatientContext(encounter="V77"), "flow/charge")
+        charge_item(REVIEW, 1, PatientContext(case_number="C7"), "flow/charge")
     assert refusal.value.where == "ChargeItem.subject"
 
 

@@ -12,6 +12,7 @@ from canonical.errors import (
     Failure,
     InactiveItem,
     InvalidRequest,
+    NotFound,
     NothingToPost,
     QuantityExceeded,
     SerialAlreadyUsed,
@@ -246,6 +247,84 @@ async def test_an_order_keeps_what_the_requisition_said():
     assert await erp.orders(10) == (order,)
 
 
+async def coming(erp: S4Hana) -> Decimal:
+    return (await erp.stock(SUTURES, *PLACE)).on_order
+
+
+async def committed(erp: S4Hana) -> Money | None:
+    return (await erp.cost_center("CC-OR-4711")).committed
+
+
+async def test_what_is_requested_counts_as_coming_once_until_it_is_received():
+    erp, _ = connected()
+    assert await coming(erp) == 0
+    requisition = await erp.raise_requisition(wanted(), key="requisition")
+    assert await coming(erp) == 36
+    assert (await erp.stock(SUTURES, "1710", "CS01")).on_order == 0
+    order = await erp.place_order(requisition, key="order")
+    assert await coming(erp) == 36
+    await erp.post_receipt(came(quantity=each("1", "BX")), order, key="part")
+    assert await coming(erp) == 24
+    await erp.post_receipt(came(quantity=each("2", "BX")), order, key="rest")
+    level = await erp.stock(SUTURES, *PLACE)
+    assert (level.on_hand, level.on_order) == (96, 0)
+
+
+async def test_a_withdrawn_requisition_is_no_longer_coming_and_gives_its_budget_back():
+    erp, http = connected()
+    before = await committed(erp)
+    requisition = msgspec.structs.replace(
+        wanted(), lines=(*wanted().lines, msgspec.structs.replace(wanted().lines[0], line=2))
+    )
+    raised = await erp.raise_requisition(requisition, key="requisition")
+    assert (await coming(erp), await committed(erp)) == (72, usd("41700.00"))
+    assert await erp.withdraw_requisition(raised, key="withdraw") == raised
+    assert (await coming(erp), await committed(erp)) == (0, before)
+    assert await erp.withdraw_requisition(raised, key="another") == raised
+    assert await committed(erp) == before
+    calls = (await http.get("/sim/state")).json()["calls"]
+    assert calls["PATCH API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionItem"] == 2
+
+
+async def test_another_requisition_for_the_same_item_stays_open():
+    erp, _ = connected()
+    first = await erp.raise_requisition(wanted(), key="first")
+    await erp.raise_requisition(wanted(quantity=each("1", "BX")), key="second")
+    await erp.withdraw_requisition(first, key="withdraw")
+    assert await coming(erp) == 12
+
+
+@pytest.mark.parametrize("quantity", [each("3", "BX"), each("1", "BX"), each("6")])
+async def test_a_requisition_that_is_ordered_even_in_part_cannot_be_withdrawn(quantity: Quantity):
+    erp, _ = connected()
+    raised = await erp.raise_requisition(wanted(), key="requisition")
+    price = usd("6.25") if quantity.unit == "EA" else usd("75.00")
+    line = msgspec.structs.replace(raised.lines[0], quantity=quantity, unit_price=price)
+    order = await erp.place_order(msgspec.structs.replace(raised, lines=(line,)), key="order")
+    assert (await coming(erp), await committed(erp)) == (36, usd("41475.00"))
+    with pytest.raises(StateConflict, match=order.number):
+        await erp.withdraw_requisition(raised, key="withdraw")
+    assert (await coming(erp), await committed(erp)) == (36, usd("41475.00"))
+
+
+async def test_a_requisition_that_was_withdrawn_cannot_be_ordered():
+    erp, _ = connected()
+    raised = await erp.raise_requisition(wanted(), key="requisition")
+    await erp.withdraw_requisition(raised, key="withdraw")
+    with pytest.raises(UpstreamRefused, match="deleted"):
+        await erp.place_order(raised, key="order")
+
+
+async def test_a_requisition_the_erp_does_not_have_cannot_be_withdrawn():
+    erp, _ = connected()
+    with pytest.raises(InvalidRequest):
+        await erp.withdraw_requisition(wanted(), key="withdraw")
+    with pytest.raises(NotFound):
+        await erp.withdraw_requisition(
+            msgspec.structs.replace(wanted(), number="10009999"), key="withdraw"
+        )
+
+
 async def test_a_price_below_a_cent_survives_the_order():
     erp, _ = connected()
     gloves = wanted(
@@ -423,7 +502,7 @@ async def test_a_receipt_beyond_the_order_is_refused():
     [
         ({"order_line": 9}, InvalidRequest),
         ({"order_line": None}, InvalidRequest),
-        ({"order_line": None, "code": ItemCode(scheme="ehr", value="X")}, InvalidRequest),
+        ({"order_line": None, "codes": (ItemCode(scheme="ehr", value="X"),)}, InvalidRequest),
         ({"quantity": each("0", "BX")}, NothingToPost),
     ],
 )

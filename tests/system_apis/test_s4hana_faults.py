@@ -8,10 +8,12 @@ from decimal import Decimal
 import httpx
 import msgspec
 import pytest
+from starlette.types import ASGIApp
 
 from canonical.charge import CostPosting
 from canonical.errors import (
     Failure,
+    StateConflict,
     UpstreamFailed,
     UpstreamGarbled,
     UpstreamRefused,
@@ -28,9 +30,15 @@ from canonical.shipment import Receipt, ReceivedLine
 from sandbox.erp.app import Settings, create_app
 from sandbox.erp.inprocess import InProcess, client
 from system_apis.erp.s4hana.client import S4Hana
+from system_apis.erp.s4hana.odata import SERVICES
 from system_apis.erp.s4hana.settings import S4Settings
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+FETCH = {"x-csrf-token": "Fetch"}
+ITEM = (
+    "API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionItem"
+    "(PurchaseRequisition='10000000',PurchaseRequisitionItem='1')"
+)
 SUTURES = ItemId("CON-60001")
 BOXES = Quantity(value=Decimal(3), unit="BX")
 PRICE = Money(amount=Decimal("75.00"))
@@ -71,6 +79,7 @@ WANTED = PricedRequisition(
     ),
     total=Money(amount=Decimal("225.00")),
 )
+RAISED = msgspec.structs.replace(WANTED, number="10000000")
 BILL = Invoice(
     number="INV-5501",
     order="4500000001",
@@ -92,12 +101,21 @@ async def order(erp: S4Hana) -> object:
     return await erp.place_order(WANTED, key="order")
 
 
+async def requisition(erp: S4Hana) -> object:
+    return await erp.raise_requisition(WANTED, key="raise")
+
+
+async def withdraw(erp: S4Hana) -> object:
+    return await erp.withdraw_requisition(RAISED, key="withdraw")
+
+
 Write = Callable[[S4Hana], Awaitable[object]]
 WRITES: dict[str, tuple[str, Write, tuple[Write, ...]]] = {
     "reserve": ("RESERVATION", lambda erp: erp.reserve(PROMISE, key="reserve"), ()),
     "issue": ("MATERIAL_DOC", lambda erp: erp.post_movement(USED, key="usage"), ()),
     "cost": ("journalentry", lambda erp: erp.post_cost(COST, key="cost"), ()),
-    "requisition": ("PURCHASEREQ", lambda erp: erp.raise_requisition(WANTED, key="raise"), ()),
+    "requisition": ("PURCHASEREQ", requisition, ()),
+    "withdrawal": ("PURCHASEREQ", withdraw, (requisition,)),
     "order": ("PURCHASEORDER", order, ()),
     "receipt": ("MATERIAL_DOC", receive, (order,)),
     "invoice": (
@@ -106,6 +124,9 @@ WRITES: dict[str, tuple[str, Write, tuple[Write, ...]]] = {
         (order, receive),
     ),
 }
+
+
+METHODS = {"withdrawal": "PATCH"}
 
 
 def connected() -> tuple[S4Hana, httpx.AsyncClient]:
@@ -146,7 +167,7 @@ async def test_a_write_repeated_with_its_key_is_done_exactly_once(
     erp, http = connected()
     for step in before:
         await step(erp)
-    fault = {"path": path, "kind": kind, "times": 1, "method": "POST"}
+    fault = {"path": path, "kind": kind, "times": 1, "method": METHODS.get(name, "POST")}
     await http.post("/sim/faults", json=fault)
     with pytest.raises(failure) as caught:
         await write(erp)
@@ -186,6 +207,117 @@ class Switched(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self.inner.handle_async_request(request)
+
+
+class Meddled(Switched):
+    """A line on which others are quick: `meddle` runs before each call of a kind passes."""
+
+    def __init__(self, app: ASGIApp, meddle: Callable[[httpx.Request], Awaitable[None]]) -> None:
+        super().__init__(InProcess(app))
+        self._meddle = meddle
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await self._meddle(request)
+        return await super().handle_async_request(request)
+
+
+def beside(method: str, path: str, change: Write, times: int = 1) -> tuple[S4Hana, S4Hana]:
+    """Return two clients of one system: while the first calls `method path`, the second does
+    `change`, so often.
+    """
+    app = create_app(Settings(clock=lambda: NOW))
+    other = S4Hana(client(app), S4Settings(), lambda: NOW)
+    left = [times]
+
+    async def meddle(request: httpx.Request) -> None:
+        if request.method == method and path in request.url.path and left[0] > 0:
+            left[0] -= 1
+            await change(other)
+
+    http = httpx.AsyncClient(
+        transport=Meddled(app, meddle), base_url="http://erp", auth=("GATEWAY", "sandbox")
+    )
+    return S4Hana(http, S4Settings(), lambda: NOW), other
+
+
+async def touched(erp: S4Hana) -> None:
+    """Change the requisition item without changing what it means."""
+    http = erp._odata._http  # noqa: SLF001  the other client's own line
+    token = await http.get(f"{SERVICES}API_PURCHASEREQ_PROCESS_SRV/", headers=FETCH)
+    headers = {"x-csrf-token": token.headers["x-csrf-token"], "if-match": "*"}
+    await http.patch(f"{SERVICES}{ITEM}", json={"IsClosed": False}, headers=headers)
+
+
+async def test_a_withdrawal_stopped_halfway_is_finished_by_the_next_try():
+    erp, http = connected()
+    before = await totals(http)
+    second = msgspec.structs.replace(WANTED.lines[0], line=2)
+    await erp.raise_requisition(
+        msgspec.structs.replace(WANTED, lines=(WANTED.lines[0], second)), key="raise"
+    )
+    path = "PurchaseRequisitionItem='2'"
+    await http.post("/sim/faults", json={"path": path, "kind": "5xx-before", "times": 1})
+    with pytest.raises(UpstreamFailed):
+        await withdraw(erp)
+    assert (await erp.stock(SUTURES, "1710", "OR01")).on_order == 36
+    await withdraw(erp)
+    assert (await erp.stock(SUTURES, "1710", "OR01")).on_order == 0
+    assert (await totals(http))["committed"] == before["committed"]
+
+
+async def test_an_order_that_comes_while_its_requisition_is_withdrawn_stands():
+    erp, other = beside(
+        "PATCH", "RequisitionItem", lambda other: other.place_order(RAISED, key="order")
+    )
+    await requisition(erp)
+    with pytest.raises(StateConflict, match="4500000001"):
+        await withdraw(erp)
+    assert (await other.stock(SUTURES, "1710", "OR01")).on_order == 36
+
+
+async def test_a_requisition_touched_while_it_is_withdrawn_is_read_again():
+    erp, other = beside("PATCH", "RequisitionItem", touched)
+    await requisition(erp)
+    await withdraw(erp)
+    assert (await other.stock(SUTURES, "1710", "OR01")).on_order == 0
+
+
+async def test_a_requisition_that_others_keep_touching_is_left_to_a_person():
+    erp, other = beside("PATCH", "RequisitionItem", touched, times=9)
+    await requisition(erp)
+    with pytest.raises(StateConflict, match="changed by others"):
+        await withdraw(erp)
+    assert (await other.stock(SUTURES, "1710", "OR01")).on_order == 36
+
+
+async def test_a_requisition_that_becomes_an_order_between_two_readings_counts_once():
+    erp, _ = beside(
+        "GET", "A_PurchaseOrderItem", lambda other: other.place_order(RAISED, key="order")
+    )
+    await requisition(erp)
+    assert (await erp.stock(SUTURES, "1710", "OR01")).on_order == 36
+
+
+async def test_a_service_without_etags_is_not_asked_for_them():
+    row = {
+        "PurchaseRequisition": "10000000",
+        "PurchaseRequisitionItem": "10",
+        "RequestedQuantity": "3",
+        "BaseUnit": "BX",
+    }
+    patched = list[httpx.Request]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "PATCH":
+            patched.append(request)
+            row["IsDeleted"] = "X"
+            return httpx.Response(204)
+        return httpx.Response(200, json={"d": {"results": [row]}})
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://erp")
+    await withdraw(S4Hana(http, S4Settings(), lambda: NOW))
+    [request] = patched
+    assert (request.content, "if-match" in request.headers) == (b'{"IsDeleted":"X"}', False)
 
 
 async def test_a_token_of_before_the_restart_is_fetched_again():

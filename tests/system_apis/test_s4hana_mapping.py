@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from canonical.charge import CostPosting
-from canonical.errors import InvalidRequest, UpstreamGarbled, WrongUnit
+from canonical.errors import InvalidRequest, StateConflict, UpstreamGarbled, WrongUnit
 from canonical.item import Item, ItemId, Packaging, Quantity
 from canonical.money import Money
 from system_apis.erp.s4hana import wire
@@ -263,6 +263,50 @@ def test_what_is_still_to_come_is_what_was_ordered_less_what_came(came: tuple[st
         for each in came
     ]
     assert stock.still_to_come(SUTURES, ordered(), received) == Decimal(owed)
+
+
+def kept(**changes: object) -> wire.KeptRequisitionItem:
+    given: dict[str, object] = {
+        "PurchaseRequisition": "10000000",
+        "PurchaseRequisitionItem": "10",
+        "RequestedQuantity": Decimal(3),
+        "BaseUnit": "BX",
+    }
+    return wire.KeptRequisitionItem(**(given | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("noted", "lines", "still"),
+    [
+        ("0", (), "36"),
+        ("1", (), "24"),
+        ("3", (), "0"),
+        ("4", (), "0"),
+        ("0", ({},), "0"),
+        ("1", ({"OrderQuantity": Decimal(1)},), "24"),
+        ("0", ({"OrderQuantity": Decimal(6), "PurchaseOrderQuantityUnit": "ST"},), "30"),
+        ("0", ({"PurchaseRequisitionItem": "20"},), "36"),
+        ("0", ({"PurchaseRequisition": "10000001"},), "36"),
+    ],
+)
+def test_what_an_order_took_over_is_no_longer_requested_whoever_knows_of_it(
+    noted: str, lines: tuple[dict[str, object], ...], still: str
+):
+    row = kept(OrderedQuantity=Decimal(noted))
+    named = {"PurchaseRequisition": "10000000", "PurchaseRequisitionItem": "10"}
+    placed = [ordered(**(named | line)) for line in lines]
+    assert stock.still_requested(SUTURES, row, placed) == Decimal(still)
+
+
+def test_only_what_is_open_is_withdrawn():
+    rows = [kept(), kept(IsClosed=True), kept(IsDeleted="X", OrderedQuantity=Decimal(1))]
+    assert purchasing.to_withdraw(rows) == (rows[0],)
+
+
+def test_a_requisition_with_one_ordered_item_is_not_withdrawn_at_all():
+    part = {"OrderedQuantity": Decimal(1), "PurchasingDocument": "4500000001"}
+    with pytest.raises(StateConflict, match="4500000001"):
+        purchasing.to_withdraw([kept(), kept(**part)])
 
 
 DONE = {"IsCompletelyDelivered": True}

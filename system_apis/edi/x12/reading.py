@@ -1,5 +1,6 @@
 """What one interchange comes to: facts to announce, refusals, and its groups as judged."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from system_apis.edi.x12.wire import syntax_note
 _NOT_SUPPORTED: Final = "1"
 _SEGMENTS_IN_ERROR: Final = "5"
 _MOST_REFUSALS: Final = 10
+_SEGMENT_ID: Final = re.compile(r"[A-Z][A-Z0-9]{1,2}")
 
 
 class Reading:
@@ -167,7 +169,14 @@ def _group_refusal(group: Group) -> MalformedMessage:
 
 def _set_refusal(each: TransactionSet) -> MalformedMessage:
     codes = ", ".join(each.syntax_codes)
-    places = ", ".join(f"{e.segment} in segment {e.position}" for e in each.segment_errors[:3])
+    places = ", ".join(
+        f"{_named(e.segment)} in segment {e.position}" for e in each.segment_errors[:3]
+    )
     return MalformedMessage(
         f"set {each.code} {each.control} is rejected with AK502 {codes}", where=places or "ST"
     )
+
+
+def _named(segment: str) -> str:
+    """Return a segment's id; anything else that stands there may be anybody's text."""
+    return segment if _SEGMENT_ID.fullmatch(segment) else "an unreadable segment"

@@ -56,12 +56,6 @@ def charge_item(charge: ChargeReview, line: int, patient: PatientContext, key: s
     The identifier is the idempotency key and the line: a server that honours If-None-Exist creates
     it once.
     """
-    if not patient.patient_id:
-        raise UnsupportedMessage(
-            "a charge needs a patient and the event named none",
-            where="ChargeItem.subject",
-            expected="a patient identifier in the clinical event",
-        )
     charged = charge.lines[line - 1]
     item = CodeableConcept(
         coding=(Coding(system=ITEM_SYSTEM, code=charged.item, display=charged.description),),
@@ -73,7 +67,7 @@ def charge_item(charge: ChargeReview, line: int, patient: PatientContext, key: s
         status="planned",
         identifier=(Identifier(system=CHARGE_SYSTEM, value=f"{key}/{line}"),),
         code=item,
-        subject=logical("Patient", patient.patient_id),
+        subject=_subject(patient),
         context=logical("Encounter", patient.encounter),
         occurrence_date_time=charge.occurred_on.isoformat(),
         quantity=Quantity(
@@ -87,6 +81,19 @@ def charge_item(charge: ChargeReview, line: int, patient: PatientContext, key: s
         account=_each(logical("Account", patient.account)),
         note=(Annotation(text=trace),) if trace else (),
     )
+
+
+def _subject(patient: PatientContext) -> Reference:
+    """Name the patient, or the visit where the event named only that: R4 wants a subject (1..1)."""
+    if patient.patient_id:
+        return logical("Patient", patient.patient_id)
+    if not patient.encounter:
+        raise UnsupportedMessage(
+            "a charge needs a patient or a visit and the event named neither",
+            where="ChargeItem.subject",
+            expected="a patient or visit identifier in the clinical event",
+        )
+    return Reference(type="Patient", display="the patient of the encounter")
 
 
 def _each(reference: Reference) -> tuple[Reference, ...]:

@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 SERVICES = "/sap/opu/odata/sap/"
 JOURNAL = "/sap/bc/srt/scs_ext/sap/journalentrycreaterequestconfi"
+_TOKEN = "x-csrf-token"  # noqa: S105  the name of a header
 
 _REFUSALS: dict[str, type[BusinessFailure | CallerFailure]] = {
     "M3/305": UnknownItem,
@@ -111,6 +112,16 @@ class ODataSession:
         response = await self._write("POST", path, msgspec.json.encode(document))
         return _decoded(_accepted(response), shape).d
 
+    async def change(self, path: str, document: msgspec.Struct, etag: str) -> bool:
+        """Change an entity as it was read; False when it has been changed since. What was read with
+        an etag is written with it (OData V2, Operations, concurrency control and ETags).
+        """
+        response = await self._write("PATCH", path, msgspec.json.encode(document), etag)
+        if response.status_code == HTTPStatus.PRECONDITION_FAILED:
+            return False
+        _accepted(response)
+        return True
+
     async def delete(self, path: str) -> None:
         """Delete an entity; one that is gone already is as good."""
         response = await self._write("DELETE", path, b"")
@@ -127,26 +138,29 @@ class ODataSession:
         )
         _confirmed(_accepted(response))
 
-    async def _write(self, method: str, path: str, body: bytes) -> httpx.Response:
+    async def _write(self, method: str, path: str, body: bytes, etag: str = "") -> httpx.Response:
         service = path.split("/", 1)[0]
+        condition = {"if-match": etag} if etag else dict[str, str]()
         token = self._token or await self._fetched(service, "")
-        response = await self._sent(method, path, body, token)
+        response = await self._sent(method, path, body, condition | {_TOKEN: token})
         if _wants_token(response):
             token = await self._fetched(service, token)
-            response = await self._sent(method, path, body, token)
+            response = await self._sent(method, path, body, condition | {_TOKEN: token})
         return response
 
-    async def _sent(self, method: str, path: str, body: bytes, token: str) -> httpx.Response:
-        headers = {"x-csrf-token": token, "content-type": "application/json"}
+    async def _sent(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> httpx.Response:
+        headers = headers | {"content-type": "application/json"}
         return await self._send(method, SERVICES + path, content=body, headers=headers)
 
     async def _fetched(self, service: str, stale: str) -> str:
         """Fetch a token, once for all who wait: token and session cookie belong together."""
         async with self._fetching:
             if self._token == stale:
-                headers = {"x-csrf-token": "Fetch"}
+                headers = {_TOKEN: "Fetch"}
                 response = await self._send("GET", f"{SERVICES}{service}/", headers=headers)
-                self._token = _accepted(response).headers.get("x-csrf-token", "")
+                self._token = _accepted(response).headers.get(_TOKEN, "")
             return self._token
 
     async def _send(
@@ -172,7 +186,7 @@ class ODataSession:
 
 
 def _wants_token(response: httpx.Response) -> bool:
-    asked = response.headers.get("x-csrf-token", "").lower()
+    asked = response.headers.get(_TOKEN, "").lower()
     return response.status_code == HTTPStatus.FORBIDDEN and asked == "required"
 
 

@@ -1,6 +1,12 @@
 """Purchasing in S/4HANA: requisitions, orders and their receipts."""
 
-from canonical.errors import UnknownOrder, UpstreamGarbled
+from canonical.errors import (
+    InvalidRequest,
+    NotFound,
+    StateConflict,
+    UnknownOrder,
+    UpstreamGarbled,
+)
 from canonical.order import PurchaseOrder
 from canonical.requisition import PricedRequisition
 from canonical.shipment import PostedReceipt, Receipt
@@ -10,11 +16,14 @@ from system_apis.erp.s4hana.odata import keyed, where
 from system_apis.erp.s4hana.stockroom import StockRoom
 
 _REQUISITION = "API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionHeader"
+_REQUISITION_ITEM = "API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionItem"
 _ORDER = "API_PURCHASEORDER_PROCESS_SRV/A_PurchaseOrder"
 _MOVEMENT = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentHeader"
 _MOVEMENT_ITEM = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentItem"
 _WHOLE_ORDER = "to_PurchaseOrderItem,to_PurchaseOrderItem/to_ScheduleLine"
 _MARK_LENGTH = 12
+_DELETED = "X"
+_READINGS = 3
 
 
 class Purchasing(StockRoom):
@@ -67,6 +76,39 @@ class Purchasing(StockRoom):
         document = purchasing.requisition_document(requisition, self._settings, mark)
         created = await self._odata.create(_REQUISITION, document, shape)
         return purchasing.raised(requisition, created)
+
+    async def withdraw_requisition(
+        self, requisition: PricedRequisition, *, key: str
+    ) -> PricedRequisition:
+        """Delete what is still open of a requisition; one that is ordered is a conflict. Deleting
+        twice is deleting once, so the key needs no mark.
+        """
+        del key
+        if not requisition.number:
+            raise InvalidRequest("the requisition has no number", where="number")
+        change = wire.RequisitionItemChange(IsDeleted=_DELETED)
+        for _ in range(_READINGS):
+            still_open = purchasing.to_withdraw(await self._requisition_items(requisition.number))
+            if not still_open:
+                return requisition
+            for row in still_open:
+                item = {"PurchaseRequisitionItem": row.PurchaseRequisitionItem}
+                path = keyed(_REQUISITION_ITEM, PurchaseRequisition=requisition.number, **item)
+                await self._odata.change(path, change, row.metadata.etag)
+        raise StateConflict(
+            f"requisition {requisition.number} stays open: each time it had been changed by others",
+            fix="retry when nobody works on it in the ERP",
+        )
+
+    async def _requisition_items(self, number: str) -> tuple[wire.KeptRequisitionItem, ...]:
+        rows = await self._odata.rows(
+            _REQUISITION_ITEM,
+            wire.Many[wire.KeptRequisitionItem],
+            filter=where(PurchaseRequisition=number),
+        )
+        if not rows:
+            raise NotFound(f"requisition {number} is not in the ERP")
+        return rows
 
     async def place_order(self, requisition: PricedRequisition, *, key: str) -> PurchaseOrder:
         """Turn an approved requisition into an order, and return it as the ERP holds it."""

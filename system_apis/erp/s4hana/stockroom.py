@@ -18,6 +18,7 @@ _RESERVATION = "API_RESERVATION_DOCUMENT_SRV/A_ReservationDocumentHeader"
 _RESERVATION_ITEM = "API_RESERVATION_DOCUMENT_SRV/A_ReservationDocumentItem"
 _MOVEMENT = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentHeader"
 _MOVEMENT_ITEM = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentItem"
+_REQUISITION_ITEM = "API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionItem"
 _ORDER_ITEM = "API_PURCHASEORDER_PROCESS_SRV/A_PurchaseOrderItem"
 _JOURNAL = "API_OPLACCTGDOCITEMCUBE_SRV/A_OperationalAcctgDocItemCube"
 _UNRESTRICTED = "01"
@@ -28,9 +29,13 @@ class StockRoom(Catalogue):
     """What is where, what is promised, and what leaves."""
 
     async def stock(self, item: ItemId, facility: str, location: str) -> StockLevel:
-        """Return on hand, reserved and on order in the item's base unit."""
+        """Return on hand, reserved, and on order or requested, in the item's base unit.
+
+        Requisitions are read before orders: one that becomes an order meanwhile is seen as both,
+        and the order line says which requisition item it took over.
+        """
         at = {"Plant": facility, "StorageLocation": location}
-        known, on_hand, promised, ordered = await asyncio.gather(
+        known, on_hand, promised, requested = await asyncio.gather(
             self.item(item),
             self._on_hand(Material=item, **at),
             self._odata.rows(
@@ -44,19 +49,15 @@ class StockRoom(Catalogue):
                 ),
             ),
             self._odata.rows(
-                _ORDER_ITEM,
-                wire.Many[wire.OrderItem],
-                filter=where(Material=item, IsCompletelyDelivered=False, **at),
+                _REQUISITION_ITEM,
+                wire.Many[wire.KeptRequisitionItem],
+                filter=where(Material=item, IsDeleted="", IsClosed=False, **at),
             ),
         )
-        coming = await asyncio.gather(
-            *(
-                self._still_to_come(known, line)
-                for line in ordered
-                if not line.PurchasingDocumentDeletionCode
-            )
-        )
-        on_order = sum(coming, Decimal(0))
+        ordered = await self._ordered(Material=item, **at)
+        coming = await asyncio.gather(*(self._still_to_come(known, line) for line in ordered))
+        asked = (stock.still_requested(known, row, ordered) for row in requested)
+        on_order = sum((*coming, *asked), Decimal(0))
         return stock.stock_level(known, (facility, location), on_hand, promised, on_order)
 
     async def lot(self, item: ItemId, facility: str, location: str, number: str) -> Lot:
@@ -134,6 +135,14 @@ class StockRoom(Catalogue):
             wire.Many[wire.MaterialStock],
             filter=where(InventoryStockType=_UNRESTRICTED, **conditions),
         )
+
+    async def _ordered(self, **conditions: str) -> tuple[wire.OrderItem, ...]:
+        rows = await self._odata.rows(
+            _ORDER_ITEM,
+            wire.Many[wire.OrderItem],
+            filter=where(IsCompletelyDelivered=False, **conditions),
+        )
+        return tuple(row for row in rows if not row.PurchasingDocumentDeletionCode)
 
     async def _still_to_come(self, item: Item, line: wire.OrderItem) -> Decimal:
         received = await self._odata.rows(

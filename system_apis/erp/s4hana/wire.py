@@ -191,6 +191,28 @@ class RequisitionItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     SupplierMaterialNumber: str = ""
 
 
+class Metadata(msgspec.Struct, frozen=True):
+    etag: str = ""
+
+
+class KeptRequisitionItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A requisition item as S/4HANA keeps it, whoever raised it."""
+
+    PurchaseRequisition: str
+    PurchaseRequisitionItem: str
+    RequestedQuantity: Decimal
+    BaseUnit: str
+    OrderedQuantity: Decimal = ZERO
+    PurchasingDocument: str = ""
+    IsDeleted: str = ""
+    IsClosed: bool = False
+    metadata: Metadata = msgspec.field(name="__metadata", default=Metadata())
+
+
+class RequisitionItemChange(msgspec.Struct, frozen=True, kw_only=True):
+    IsDeleted: str
+
+
 class RequisitionDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     PurchaseRequisition: str = ""
     PurchaseRequisitionType: str = ""

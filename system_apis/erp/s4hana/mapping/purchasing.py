@@ -5,13 +5,14 @@ travels as the requisitioner, and the contract as the requirement tracking numbe
 S/4HANA's item numbers, the same in requisition, order, receipt and invoice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
+from canonical.errors import StateConflict
 from canonical.item import Item, ItemId
 from canonical.money import Money
 from canonical.order import OrderLine, PurchaseOrder
@@ -38,6 +39,22 @@ def requisition_document(
 def raised(requisition: PricedRequisition, row: wire.RequisitionDocument) -> PricedRequisition:
     """Return the requisition with its number."""
     return msgspec.structs.replace(requisition, number=row.PurchaseRequisition)
+
+
+def to_withdraw(
+    rows: Iterable[wire.KeptRequisitionItem],
+) -> tuple[wire.KeptRequisitionItem, ...]:
+    """Return the items that are still open. Once one is ordered, even in part, the requisition is
+    no longer a wish that can be taken back.
+    """
+    kept = [row for row in rows if not row.IsDeleted]
+    orders = sorted({row.PurchasingDocument for row in kept if row.OrderedQuantity > 0})
+    if orders:
+        raise StateConflict(
+            f"the requisition has become order {', '.join(orders)}",
+            fix="cancel the order in the ERP, and tell the supplier",
+        )
+    return tuple(row for row in kept if not row.IsClosed)
 
 
 def _wanted(

@@ -45,9 +45,35 @@ def still_to_come(
     item: Item, line: wire.OrderItem, received: Iterable[wire.MaterialDocumentItem]
 ) -> Decimal:
     """Return what an order item still owes, in base units."""
-    ordered = codes.quantity(line.OrderQuantity, line.PurchaseOrderQuantityUnit)
     came = sum((row.QuantityInBaseUnit for row in received), ZERO)
-    return max(item.in_base_unit(ordered).value - came, ZERO)
+    return max(_ordered_in_base_units(item, line) - came, ZERO)
+
+
+def still_requested(
+    item: Item, row: wire.KeptRequisitionItem, ordered: Iterable[wire.OrderItem]
+) -> Decimal:
+    """Return what a requisition item asks for beyond its orders, in base units. What an order line
+    took over counts from whichever side knows of it, the item or the line, and once.
+    """
+    noted, asked = (
+        item.in_base_unit(codes.quantity(value, row.BaseUnit)).value
+        for value in (row.OrderedQuantity, row.RequestedQuantity)
+    )
+    taken_over = sum(
+        (_ordered_in_base_units(item, line) for line in ordered if _refers(line, row)),
+        ZERO,
+    )
+    return max(asked - max(noted, taken_over), ZERO)
+
+
+def _ordered_in_base_units(item: Item, line: wire.OrderItem) -> Decimal:
+    ordered = codes.quantity(line.OrderQuantity, line.PurchaseOrderQuantityUnit)
+    return item.in_base_unit(ordered).value
+
+
+def _refers(line: wire.OrderItem, row: wire.KeptRequisitionItem) -> bool:
+    named = (line.PurchaseRequisition, line.PurchaseRequisitionItem)
+    return named == (row.PurchaseRequisition, row.PurchaseRequisitionItem)
 
 
 def lot(item: ItemId, number: str, row: wire.Batch, on_hand: Iterable[wire.MaterialStock]) -> Lot:
