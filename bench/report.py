@@ -5,7 +5,6 @@ is not installed is a row too, so that nobody takes silence for a win.
 """
 
 import statistics
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -122,33 +121,6 @@ def compared(wanted: Comparison, rows: dict[str, Row]) -> Comparison:
         return wanted
     pairs = zip(mine.rounds, theirs.rounds, strict=True)
     return msgspec.structs.replace(wanted, ratio=spread([a / b for a, b in pairs]))
-
-
-def report(  # noqa: PLR0913 - a report has these parts
-    name: str,
-    title: str,
-    rows: list[Row],
-    wanted: tuple[Comparison, ...],
-    conditions: dict[str, str],
-    *,
-    rounds: int,
-    quick: bool,
-    clock: Callable[[], datetime],
-) -> Report:
-    """Put a bench's rows and ratios together."""
-    by_name = {row.name: row for row in rows}
-    comparisons = tuple(compared(each, by_name) for each in wanted)
-    return Report(
-        name=name,
-        title=title,
-        at=clock(),
-        quick=quick,
-        rounds=rounds,
-        ratios={each.name: each.ratio and each.ratio.median for each in comparisons},
-        comparisons=comparisons,
-        rows=tuple(rows),
-        conditions=conditions,
-    )
 
 
 def write(told: Report, folder: Path) -> Path:

@@ -12,7 +12,7 @@ from canonical.money import Money
 
 class StockLevel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What is where, in the item's base unit. `available` = on hand - reserved; `on_order` is
-    open demand covered by orders.
+    what is on order or requested and not yet received.
     """
 
     item: ItemId

@@ -51,13 +51,16 @@ AcknowledgedStatus = Literal[
 
 
 class AcknowledgedLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the supplier says to one line (X12 855 ACK01)."""
+    """What the supplier says to one line (X12 855 ACK01). `supplier_sku` is the part it will send
+    instead, '' where it sends the ordered one.
+    """
 
     line: int
     status: AcknowledgedStatus
     quantity: Quantity
     unit_price: Money | None = None
     ships_on: date | None = None
+    supplier_sku: str = ""
     note: str = ""
 
 

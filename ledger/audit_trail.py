@@ -29,7 +29,7 @@ _SQL = (
 _RECENT = """
 select chain || ':' || seq as id, at, record from audit
 where ($1 = '' or kind = $1) and ($2 = '' or transaction_id = $2)
-  and ($3 = '' or (convert_from(record, 'UTF8')::json -> 'actor')::text = $3)
+  and ($3 = '' or replace(convert_from(record, 'UTF8'), $6, $7)::jsonb ->> 'actor' = $3)
   and ($4::timestamptz is null or at < $4)
 order by at desc, seq desc limit $5"""
 
@@ -150,9 +150,9 @@ class AuditTrail:
         before: datetime | None = None,
     ) -> list[tuple[str, datetime, Evidence]]:
         """Return (id, time, record), newest first; every filter left empty is open."""
-        # Compared as JSON: a record that holds a NUL has no text that PostgreSQL could look into.
-        name = _encode(actor).decode() if actor else ""
-        rows = await self._database.rows(_RECENT, kind, transaction, name, before, limit)
+        # A record that holds a NUL is JSON, and no jsonb: it must not end everybody's search.
+        nul = ("\\u0000", "\\ufffd")
+        rows = await self._database.rows(_RECENT, kind, transaction, actor, before, limit, *nul)
         return [
             (row["id"], row["at"], msgspec.json.decode(row["record"], type=Evidence))
             for row in rows

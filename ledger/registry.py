@@ -23,6 +23,9 @@ _NEWEST = """
 select distinct on (id) body from registry
 where kind = $1 and ($2 = '' or id = $2 or starts_with(id, $2 || '/')) order by id, version desc"""
 
+# Versions are counted up: two replicas that load the same files at once take turns.
+_ALONE = "select pg_advisory_xact_lock(7405160114)"
+
 _ADD = """
 insert into registry (kind, id, version, body, changed_by)
 select $1, $2, coalesce(max(version), 0) + 1, $3::jsonb, $4 from registry
@@ -47,6 +50,7 @@ class Registry:
         """Add new versions of (id, object) where they differ from the newest; return how many."""
         added = 0
         async with self._database.connection() as connection, connection.transaction():
+            await connection.execute(_ALONE)
             for key, body in objects:
                 kind = type(body).__name__
                 status = await connection.execute(_ADD, kind, key, encoded(body), by)
@@ -64,7 +68,8 @@ class Registry:
 
     async def put_codes(self, codes: Sequence[tuple[ItemCode, ItemId]]) -> None:
         """Add or re-point crosswalk codes."""
-        async with self._database.connection() as connection:
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute(_ALONE)
             await connection.executemany(
                 "insert into crosswalk values ($1, $2, $3, $4)"
                 " on conflict (scheme, value, issuer) do update set item = excluded.item",

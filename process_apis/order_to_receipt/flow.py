@@ -18,8 +18,10 @@ from canonical.shipment import PostedReceipt, ShipNotice
 from ledger.story import Story
 from process_apis.order_to_receipt.ports import Partners, SupplierLink
 from process_apis.order_to_receipt.rules import (
-    acknowledgement_review,
+    Agreement,
+    agreed,
     deviation_task,
+    later_review,
     notice_review,
     outstanding,
 )
@@ -38,7 +40,7 @@ _NEWS: Mapping[EventName, type[Acknowledgement | ShipNotice | PostedReceipt]] = 
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """How an order ended: received in full, or given up by the buyer."""
+    """How an order ended: everything that was agreed has come (`complete`), or it was given up."""
 
     order: str
     complete: bool
@@ -52,10 +54,10 @@ async def order_to_receipt(
     partner = await story.ask("trading partner", partners.partner_of, order.supplier)
     sent = await story.step("850 to the supplier", link.send_order, order, partner)
     story.identify("isa13", sent.interchange)
-
     await _readable(story, order, sent)
 
     acknowledged, shipments, receipts = False, list[str](), list[PostedReceipt]()
+    agreement = Agreement(order=order, unconfirmed=order.lines)
     while True:
         news = await story.wait_any(
             "855, 856 or receipt",
@@ -64,21 +66,25 @@ async def order_to_receipt(
             within=NEXT_NEWS_WITHIN if acknowledged else ACKNOWLEDGED_WITHIN,
         )
         if isinstance(news, Acknowledgement):
-            standing = await _acknowledged(story, order, news)
+            standing = await _acknowledged(story, order, agreement, news)
             if standing == "abandon":
                 break
             acknowledged = standing == "accept"
+            if acknowledged:
+                agreement = await story.decide("what is agreed", agreed, order, agreement, news)
         elif isinstance(news, ShipNotice):
             shipments.append(news.number)
             await story.decide("ship notice against the order", notice_review, order, news)
         else:
             receipts.append(news)
-            left = await story.decide("what is still to come", outstanding, order, receipts)
-            if left.complete:
-                break
+        if isinstance(news, ShipNotice) or not (receipts or acknowledged):
+            continue
+        left = await story.decide("what is still to come", outstanding, agreement.order, receipts)
+        if left.complete:
+            break
     return Delivered(
         order=order.number,
-        complete=outstanding(order, receipts).complete,
+        complete=bool(receipts) and outstanding(agreement.order, receipts).complete,
         shipments=tuple(shipments),
         receipts=tuple(receipt.document for receipt in receipts),
     )
@@ -101,13 +107,13 @@ async def _readable(story: Story, order: PurchaseOrder, sent: TransmissionReceip
 
 
 async def _acknowledged(
-    story: Story, order: PurchaseOrder, answer: Acknowledgement
+    story: Story, order: PurchaseOrder, agreement: Agreement, answer: Acknowledgement
 ) -> Literal["accept", "reject", "abandon"]:
     """Return what holds: accepted as it is or by the buyer; rejected (the supplier must answer
     again); or given up.
     """
     review = await story.decide(
-        "acknowledgement against the order", acknowledgement_review, order, answer
+        "acknowledgement against the order", later_review, order, agreement, answer
     )
     if review.accepted:
         return "accept"

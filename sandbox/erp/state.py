@@ -23,12 +23,7 @@ def totals(system: System, calls: Counter[str]) -> Totals:
             )
         ],
         "requisitions": _list(store["A_PurchaseRequisitionHeader"].rows(), "PurchaseRequisition"),
-        "openRequisitions": [
-            _named(row, ("PurchaseRequisition", "PurchaseRequisitionItem", "Material"))
-            | {"quantity": number(row, "RequestedQuantity") - number(row, "OrderedQuantity")}
-            for row in store["A_PurchaseRequisitionItem"].rows()
-            if not text(row, "IsDeleted") and not flag(row, "IsClosed")
-        ],
+        "openRequisitions": _open_requisitions(store["A_PurchaseRequisitionItem"].rows()),
         "purchaseOrders": [
             _named(row, ("PurchaseOrder", "Supplier", "CorrespncInternalReference"))
             for row in store["A_PurchaseOrder"].rows()
@@ -63,6 +58,15 @@ def _shelf(row: Row) -> dict[str, Value]:
         "batch": row["Batch"],
         "quantity": number(row, "MatlWrhsStkQtyInMatlBaseUnit"),
     }
+
+
+def _open_requisitions(rows: Iterable[Row]) -> list[dict[str, Value]]:
+    return [
+        _named(row, ("PurchaseRequisition", "PurchaseRequisitionItem", "Material"))
+        | {"quantity": number(row, "RequestedQuantity") - number(row, "OrderedQuantity")}
+        for row in rows
+        if not text(row, "IsDeleted") and not flag(row, "IsClosed")
+    ]
 
 
 def _named(row: Row, names: tuple[str, ...]) -> dict[str, Value]:

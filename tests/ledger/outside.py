@@ -1,4 +1,4 @@
-"""The words these tests share: documents that arrive, flows, and a system outside that remembers."""
+"""The words these tests share: documents that arrive, flows, a system outside that remembers."""
 
 import asyncio
 import time
@@ -16,8 +16,6 @@ from ledger.ledger import Ledger
 from ledger.tasks import Task
 
 T = TypeVar("T")
-
-VERSION = "7"
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +54,7 @@ class Supplier:
 
     async def stock(self, number: str) -> int:
         self.asked += 1
-        return self.on_hand + len(number) * 0
+        return self.on_hand if number else 0
 
     async def ship(self, need: Need, *, key: str) -> Shipped:
         self.keys.append(key)

@@ -26,7 +26,6 @@ from tests.ledger.outside import (
     used,
 )
 
-
 Session = asyncpg.Connection
 
 

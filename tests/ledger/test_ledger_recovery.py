@@ -8,13 +8,11 @@ from canonical.errors import InternalFault, UnknownItem, UpstreamRefused, Upstre
 from ledger.ledger import Ledger
 from tests.ledger.conftest import Opened
 from tests.ledger.outside import (
-    Need,
     Shipped,
     Supplier,
     count,
     ended,
     eventually,
-    fact,
     flow,
     hops,
     install,

@@ -85,7 +85,9 @@ async def test_a_later_flow_learns_what_an_earlier_one_of_the_story_came_to(
     ledger.worker.start()
     await ended(ledger)
     order = (Reference("order", "1"),)
-    await ledger.messages.receive(used("b", announcements=(fact("case-scheduled", "b", joins=order),)))
+    await ledger.messages.receive(
+        used("b", announcements=(fact("case-scheduled", "b", joins=order),))
+    )
     await ended(ledger, 2)
     assert told == [Shipped(document="S for 1"), None]
 

@@ -11,8 +11,11 @@ from canonical.money import Money
 from canonical.order import AcknowledgedLine, Acknowledgement, OrderLine, PurchaseOrder
 from canonical.shipment import PostedReceipt, ReceivedLine, ShipNotice, ShippedLine
 from process_apis.order_to_receipt.rules import (
+    Agreement,
     acknowledgement_review,
+    agreed,
     deviation_task,
+    later_review,
     notice_review,
     outstanding,
 )
@@ -135,6 +138,149 @@ def test_lines_nobody_answers_and_orders_the_supplier_rejects_are_found(answered
     review = acknowledgement_review(ORDER, answered)
     assert not review.accepted
     assert [(found.line, found.what) for found in review.deviations] == deviations
+
+
+ACCEPTED_IN_PART = answer(
+    promised(10, "2"), promised(20, "3"), promised(20, "2", status="backordered")
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (promised(20, "5", supplier_sku="SKU-9"), ["part SKU-9 instead of CON-20"]),
+        (
+            promised(20, "5", status="substituted", supplier_sku="SKU-9"),
+            ["substituted: part SKU-9"],
+        ),
+        (
+            promised(20, "5", status="substituted", supplier_sku="SKU-9", note="until June"),
+            ["substituted: until June, part SKU-9"],
+        ),
+    ],
+)
+def test_another_part_than_was_ordered_is_named(line: AcknowledgedLine, words: list[str]):
+    review = acknowledgement_review(ORDER, answer(promised(10, "2"), line))
+    assert [found.what for found in review.deviations] == words
+
+
+def test_a_line_that_is_answered_in_parts_is_reckoned_as_one():
+    review = acknowledgement_review(ORDER, ACCEPTED_IN_PART)
+    assert [(found.line, found.what) for found in review.deviations] == [(20, "2 BX backordered")]
+
+
+def agreement_after(*answers: Acknowledgement) -> Agreement:
+    held = Agreement(order=ORDER, unconfirmed=ORDER.lines)
+    for one in answers:
+        held = agreed(ORDER, held, one)
+    return held
+
+
+def boxes(lines: tuple[OrderLine, ...]) -> dict[int, int]:
+    return {line.line: int(line.quantity.value) for line in lines}
+
+
+WHOLE = answer(promised(10, "2"), promised(20, "5"))
+REJECTED = {"status": "rejected"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "coming", "open_still"),
+    [
+        ([], {10: 2, 20: 5}, {10: 2, 20: 5}),
+        ([answer()], {10: 2, 20: 5}, {}),
+        ([answer(accepted=False)], {}, {}),
+        ([WHOLE], {10: 2, 20: 5}, {}),
+        ([answer(promised(20, "5"))], {10: 2, 20: 5}, {10: 2}),
+        ([answer(promised(10, "2"), promised(20, "4"))], {10: 2, 20: 4}, {}),
+        ([answer(promised(10, "2", **REJECTED), promised(20, "5"))], {20: 5}, {}),
+        (
+            [answer(promised(10, "2", status="backordered"), promised(20, "5"))],
+            {10: 2, 20: 5},
+            {10: 2},
+        ),
+        ([ACCEPTED_IN_PART], {10: 2, 20: 5}, {20: 2}),
+        ([ACCEPTED_IN_PART, answer(promised(20, "2"))], {10: 2, 20: 5}, {}),
+        ([ACCEPTED_IN_PART, answer(promised(20, "2", **REJECTED))], {10: 2, 20: 3}, {}),
+        ([ACCEPTED_IN_PART, WHOLE], {10: 2, 20: 5}, {}),
+        (
+            [answer(promised(10, "2", **REJECTED), promised(20, "5")), answer(promised(20, "5"))],
+            {20: 5},
+            {},
+        ),
+        ([answer(promised(10, "2", **REJECTED), promised(20, "5")), WHOLE], {10: 2, 20: 5}, {}),
+        (
+            [answer(promised(10, "72", quantity=quantity("72", "EA")), promised(20, "5"))],
+            {10: 2, 20: 5},
+            {},
+        ),
+        (
+            [
+                answer(
+                    promised(10, "0", quantity=quantity("0", "EA"), **REJECTED), promised(20, "5")
+                )
+            ],
+            {20: 5},
+            {},
+        ),
+    ],
+    ids=[
+        "nothing-said",
+        "as-a-whole",
+        "rejected-as-a-whole",
+        "line-by-line",
+        "one-line-unanswered",
+        "less-of-a-line",
+        "a-line-rejected",
+        "a-line-backordered",
+        "part-of-a-line-backordered",
+        "the-rest-confirmed",
+        "the-rest-rejected",
+        "all-confirmed-again",
+        "what-was-rejected-stays-away",
+        "what-was-rejected-comes-after-all",
+        "in-another-unit",
+        "rejected-in-another-unit",
+    ],
+)
+def test_what_is_agreed_is_the_sum_of_all_that_the_supplier_said(answers, coming, open_still):
+    held = agreement_after(*answers)
+    assert (boxes(held.order.lines), boxes(held.unconfirmed)) == (coming, open_still)
+
+
+def test_what_is_agreed_is_waited_for_in_base_units():
+    held = agreement_after(answer(promised(10, "2", **REJECTED), promised(20, "4")))
+    (still,) = outstanding(held.order, []).lines
+    assert still.quantity == quantity("144", "EA")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "deviations"),
+    [
+        ([], WHOLE, []),
+        ([ACCEPTED_IN_PART], WHOLE, []),
+        ([ACCEPTED_IN_PART], answer(promised(20, "2")), []),
+        ([ACCEPTED_IN_PART], answer(promised(20, "1")), [(20, "quantity 1 instead of 2")]),
+        (
+            [ACCEPTED_IN_PART],
+            answer(promised(10, "2"), promised(20, "4")),
+            [(20, "quantity 4 instead of 5")],
+        ),
+        ([WHOLE], answer(promised(10, "2")), [(20, "not acknowledged")]),
+    ],
+    ids=[
+        "first",
+        "all-again",
+        "the-rest",
+        "less-than-the-rest",
+        "less-than-all",
+        "nothing-was-open",
+    ],
+)
+def test_a_later_answer_may_speak_of_the_whole_order_or_of_what_was_open(before, now, deviations):
+    review = later_review(ORDER, agreement_after(*before), now)
+    assert [(found.line, found.what) for found in review.deviations] == deviations
+    assert review.accepted is (deviations == [])
 
 
 def test_the_buyer_is_asked_with_every_deviation_and_who_waits_for_it():

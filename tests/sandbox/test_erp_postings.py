@@ -1,6 +1,5 @@
 """What the simulated S/4HANA posts, refuses, and keeps in balance."""
 
-from datetime import date
 from decimal import Decimal
 
 import httpx
@@ -15,8 +14,8 @@ ROOT = "/sap/opu/odata/sap"
 GOODS = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentHeader"
 ORDER = "API_PURCHASEORDER_PROCESS_SRV/A_PurchaseOrder"
 REQUISITION = "API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionHeader"
+ITEM = "API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionItem"
 INVOICE = "API_SUPPLIERINVOICE_PROCESS_SRV/A_SupplierInvoice"
-BUDGET = "ZBUDGET_AVAILABILITY_SRV/CostCenterBudgetSet"
 JOURNAL = "/sap/bc/srt/scs_ext/sap/journalentrycreaterequestconfi"
 Row = dict[str, object]
 
@@ -27,10 +26,33 @@ class Erp:
     def __init__(self) -> None:
         self.http = client(create_app())
 
-    async def post(self, path: str, body: Row) -> httpx.Response:
+    async def send(
+        self, method: str, path: str, body: Row, headers: dict[str, str]
+    ) -> httpx.Response:
         token = await self.http.get(f"{ROOT}/API_PRODUCT_SRV/", headers={"x-csrf-token": "Fetch"})
-        headers = {"x-csrf-token": token.headers["x-csrf-token"]}
-        return await self.http.post(f"{ROOT}/{path}", json=body, headers=headers)
+        headers = headers | {"x-csrf-token": token.headers["x-csrf-token"]}
+        return await self.http.request(method, f"{ROOT}/{path}", json=body, headers=headers)
+
+    async def post(self, path: str, body: Row) -> httpx.Response:
+        return await self.send("POST", path, body, {})
+
+    async def patch(self, body: Row, etag: str | None, item: str = "10") -> httpx.Response:
+        path = f"{ITEM}(PurchaseRequisition='10000000',PurchaseRequisitionItem='{item}')"
+        return await self.send("PATCH", path, body, {"if-match": etag} if etag else {})
+
+    async def requisition_item(self) -> Row:
+        path = f"{ITEM}(PurchaseRequisition='10000000',PurchaseRequisitionItem='10')"
+        return dict((await self.http.get(f"{ROOT}/{path}")).json()["d"])
+
+    async def etag(self) -> str:
+        about = (await self.requisition_item())["__metadata"]
+        assert isinstance(about, dict)
+        return str(about["etag"])
+
+    async def committed(self) -> Decimal:
+        committed = (await self.state())["committed"]
+        assert isinstance(committed, dict)
+        return Decimal(committed["CC-OR-4711"])
 
     async def refusal(self, path: str, body: Row) -> str:
         before = await self.state()
@@ -250,9 +272,8 @@ async def test_an_order_without_a_price_takes_the_info_records():
     assert (line["NetPriceAmount"], line["PurchasingInfoRecord"]) == ("75.00", "5300000025")
 
 
-async def test_a_requisition_commits_budget_and_its_order_takes_it_over():
-    erp = Erp()
-    wanted: Row = {
+def wished(**item: object) -> Row:
+    line: Row = {
         "PurchaseRequisitionItem": "10",
         "Material": "CON-60001",
         "Plant": "1710",
@@ -264,19 +285,103 @@ async def test_a_requisition_commits_budget_and_its_order_takes_it_over():
         "FixedSupplier": "17300002",
         "RequisitionerName": "CC-OR-4711",
     }
+    return {"to_PurchaseReqnItem": [line | item]}
 
-    async def committed() -> Decimal:
-        year = date.today().year  # noqa: DTZ011  the simulation's own clock
-        answer = await erp.http.get(f"{ROOT}/{BUDGET}(CostCenter='CC-OR-4711',FiscalYear='{year}')")
-        return Decimal(answer.json()["d"]["CommittedAmount"])
 
-    assert (await erp.post(REQUISITION, {"to_PurchaseReqnItem": [wanted]})).status_code == 201
-    assert await committed() == Decimal("41420.00")
-    order = bought(PurchaseRequisition="10000000", PurchaseRequisitionItem="10")
-    assert (await erp.post(ORDER, order)).status_code == 201
-    assert await committed() == Decimal("41430.00")
-    twice = {"to_PurchaseReqnItem": [wanted, wanted]}
-    assert await erp.refusal(REQUISITION, twice) == "06/012"
+TAKEN_OVER: Row = {"PurchaseRequisition": "10000000", "PurchaseRequisitionItem": "10"}
+
+
+async def test_a_requisition_commits_budget_and_its_order_takes_it_over():
+    erp = Erp()
+    assert (await erp.post(REQUISITION, wished())).status_code == 201
+    assert await erp.committed() == Decimal("41420.00")
+    assert (await erp.post(ORDER, bought(**TAKEN_OVER))).status_code == 201
+    assert await erp.committed() == Decimal("41430.00")
+    twice = wished()["to_PurchaseReqnItem"]
+    assert isinstance(twice, list)
+    assert await erp.refusal(REQUISITION, {"to_PurchaseReqnItem": twice * 2}) == "06/012"
+
+
+async def test_a_requisition_item_says_how_much_of_it_is_ordered():
+    erp = Erp()
+    await erp.post(REQUISITION, wished())
+    said = ("OrderedQuantity", "ProcessingStatus", "PurchasingDocument", "IsClosed")
+    item = await erp.requisition_item()
+    assert [item[name] for name in said] == ["0", "N", "", False]
+    pieces = bought(
+        OrderQuantity="6", PurchaseOrderQuantityUnit="ST", NetPriceAmount="7.00", **TAKEN_OVER
+    )
+    await erp.post(ORDER, pieces)
+    item = await erp.requisition_item()
+    assert [item[name] for name in said] == ["0.500", "B", "4500000001", False]
+    assert await erp.committed() == Decimal("41250.00") + Decimal("127.50") + 42
+    await erp.post(ORDER, bought(**TAKEN_OVER))
+    item = await erp.requisition_item()
+    assert [item[name] for name in said] == ["2.500", "B", "4500000002", True]
+    assert await erp.committed() == Decimal("41250.00") + 42 + 180
+
+
+@pytest.mark.parametrize("change", [{"IsDeleted": "X"}, {"IsClosed": True}])
+async def test_a_deleted_or_closed_requisition_item_frees_its_budget_until_it_is_taken_back(
+    change: Row,
+):
+    erp = Erp()
+    await erp.post(REQUISITION, wished())
+    etag = await erp.etag()
+    assert (await erp.patch(change, etag)).status_code == 204
+    assert await erp.committed() == 41250
+    assert (await erp.state())["openRequisitions"] == []
+    back: Row = {name: "" if value == "X" else False for name, value in change.items()}
+    assert (await erp.patch(back, await erp.etag())).status_code == 204
+    assert await erp.committed() == 41420
+
+
+async def test_a_requisition_item_is_changed_only_as_it_was_read():
+    erp = Erp()
+    await erp.post(REQUISITION, wished())
+    etag = await erp.etag()
+    assert etag.startswith("W/\"datetimeoffset'")
+    assert (await erp.patch({"IsDeleted": "X"}, None)).status_code == 428
+    assert (
+        await erp.patch({"IsClosed": False, "LastChangeDateTime": None}, "*")
+    ).status_code == 204
+    assert (await erp.patch({"IsDeleted": "X"}, etag)).status_code == 412
+    assert await erp.committed() == 41420
+    assert (await erp.patch({"IsDeleted": "X"}, await erp.etag())).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("item", "change", "status"),
+    [
+        ("99", {"IsDeleted": "X"}, 404),
+        ("10", {"RequestedQuantity": "1"}, 501),
+        ("10", {"Colour": "red"}, 400),
+        ("10", {"IsDeleted": "XX"}, 400),
+    ],
+)
+async def test_a_change_the_service_does_not_take_is_refused(item: str, change: Row, status: int):
+    erp = Erp()
+    await erp.post(REQUISITION, wished())
+    assert (await erp.patch(change, "*", item)).status_code == status
+    assert await erp.committed() == 41420
+
+
+async def test_a_requisition_item_is_either_ordered_or_deleted():
+    erp = Erp()
+    await erp.post(REQUISITION, wished())
+    await erp.patch({"IsDeleted": "X"}, "*")
+    assert await erp.refusal(ORDER, bought(**TAKEN_OVER)) == "06/020"
+    await erp.patch({"IsDeleted": ""}, "*")
+    await erp.post(ORDER, bought(**TAKEN_OVER))
+    assert (await erp.patch({"IsDeleted": "X"}, "*")).status_code == 400
+    assert await erp.committed() == 41430
+
+
+async def test_an_order_is_not_changed_here():
+    erp = Erp()
+    await erp.post(ORDER, bought())
+    answer = await erp.send("PATCH", f"{ORDER}('4500000001')", {"Language": "DE"}, {})
+    assert answer.status_code == 405
 
 
 async def invoiced() -> Erp:

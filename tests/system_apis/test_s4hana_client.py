@@ -503,6 +503,7 @@ async def test_a_receipt_beyond_the_order_is_refused():
         ({"order_line": 9}, InvalidRequest),
         ({"order_line": None}, InvalidRequest),
         ({"order_line": None, "codes": (ItemCode(scheme="ehr", value="X"),)}, InvalidRequest),
+        ({"order_line": None, "codes": (ItemCode(scheme="gtin", value=""),)}, InvalidRequest),
         ({"quantity": each("0", "BX")}, NothingToPost),
     ],
 )

@@ -221,12 +221,19 @@ class Meddled(Switched):
         return await super().handle_async_request(request)
 
 
-def beside(method: str, path: str, change: Write, times: int = 1) -> tuple[S4Hana, S4Hana]:
-    """Return two clients of one system: while the first calls `method path`, the second does
-    `change`, so often.
+def sap(http: httpx.AsyncClient) -> S4Hana:
+    return S4Hana(http, S4Settings(), lambda: NOW)
+
+
+Meddling = Callable[[httpx.AsyncClient], Awaitable[object]]
+
+
+def beside(method: str, path: str, change: Meddling, times: int = 1) -> tuple[S4Hana, S4Hana]:
+    """Return two clients of one system: just before the first's calls of `method path` arrive,
+    the second does `change`, so often.
     """
     app = create_app(Settings(clock=lambda: NOW))
-    other = S4Hana(client(app), S4Settings(), lambda: NOW)
+    other = client(app)
     left = [times]
 
     async def meddle(request: httpx.Request) -> None:
@@ -237,12 +244,15 @@ def beside(method: str, path: str, change: Write, times: int = 1) -> tuple[S4Han
     http = httpx.AsyncClient(
         transport=Meddled(app, meddle), base_url="http://erp", auth=("GATEWAY", "sandbox")
     )
-    return S4Hana(http, S4Settings(), lambda: NOW), other
+    return sap(http), sap(other)
 
 
-async def touched(erp: S4Hana) -> None:
+async def ordered(http: httpx.AsyncClient) -> object:
+    return await sap(http).place_order(RAISED, key="order")
+
+
+async def touched(http: httpx.AsyncClient) -> None:
     """Change the requisition item without changing what it means."""
-    http = erp._odata._http  # noqa: SLF001  the other client's own line
     token = await http.get(f"{SERVICES}API_PURCHASEREQ_PROCESS_SRV/", headers=FETCH)
     headers = {"x-csrf-token": token.headers["x-csrf-token"], "if-match": "*"}
     await http.patch(f"{SERVICES}{ITEM}", json={"IsClosed": False}, headers=headers)
@@ -266,9 +276,7 @@ async def test_a_withdrawal_stopped_halfway_is_finished_by_the_next_try():
 
 
 async def test_an_order_that_comes_while_its_requisition_is_withdrawn_stands():
-    erp, other = beside(
-        "PATCH", "RequisitionItem", lambda other: other.place_order(RAISED, key="order")
-    )
+    erp, other = beside("PATCH", "RequisitionItem", ordered)
     await requisition(erp)
     with pytest.raises(StateConflict, match="4500000001"):
         await withdraw(erp)
@@ -291,9 +299,7 @@ async def test_a_requisition_that_others_keep_touching_is_left_to_a_person():
 
 
 async def test_a_requisition_that_becomes_an_order_between_two_readings_counts_once():
-    erp, _ = beside(
-        "GET", "A_PurchaseOrderItem", lambda other: other.place_order(RAISED, key="order")
-    )
+    erp, _ = beside("GET", "A_PurchaseOrderItem", ordered)
     await requisition(erp)
     assert (await erp.stock(SUTURES, "1710", "OR01")).on_order == 36
 
@@ -315,7 +321,7 @@ async def test_a_service_without_etags_is_not_asked_for_them():
         return httpx.Response(200, json={"d": {"results": [row]}})
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(handle), base_url="http://erp")
-    await withdraw(S4Hana(http, S4Settings(), lambda: NOW))
+    await withdraw(sap(http))
     [request] = patched
     assert (request.content, "if-match" in request.headers) == (b'{"IsDeleted":"X"}', False)
 

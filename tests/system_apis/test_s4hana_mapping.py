@@ -156,7 +156,7 @@ def product(**changes: object) -> wire.Product:
         ({"ProductGroup": "L001"}, True, "consumable"),
     ],
 )
-def test_an_item_is_active_unless_blocked(changes: dict[str, object], active: bool, kind: str):  # noqa: FBT001
+def test_an_item_is_active_unless_blocked(changes: dict[str, object], active: bool, kind: str):
     item = master.item(product(**changes), {"IMPLANT": "implant"}, "EN")
     assert (item.active, item.kind, item.gtin, item.description) == (active, kind, None, "")
 
@@ -203,7 +203,7 @@ def test_a_supplier_marked_for_deletion_takes_no_orders():
 def test_a_cost_center_holds_for_its_time_slice(
     start: date | None,
     end: date | None,
-    valid: bool,  # noqa: FBT001
+    valid: bool,
 ):
     row = wire.CostCenter(
         CostCenter="CC-OR-4711",

@@ -17,6 +17,11 @@ from system_apis.edi.x12.mapping import (
 
 Facts = tuple[Announcement, ...]
 
+SENT_ORDER: Final = "sent-order"
+"""The name an order has with the supplier it was sent to: nobody else can answer it or ship it.
+Who bills it is another question, which accounts payable decides.
+"""
+
 
 def _order_acknowledged(each: TransactionSet, supplier: str) -> Facts:
     answer = acknowledgement(each, supplier)
@@ -26,7 +31,7 @@ def _order_acknowledged(each: TransactionSet, supplier: str) -> Facts:
             key=answer.order,
             facts=answer,
             title=f"Order {answer.order} answered by {supplier}",
-            joins=(Reference("order", answer.order),),
+            joins=(Reference(SENT_ORDER, f"{supplier}:{answer.order}"),),
             must_join=True,
         ),
     )
@@ -40,7 +45,7 @@ def _shipment_notified(each: TransactionSet, supplier: str) -> Facts:
             facts=notice,
             title=f"Shipment {notice.number} for order {notice.order}",
             references=(Reference("shipment", notice.number),),
-            joins=(Reference("order", notice.order),),
+            joins=(Reference(SENT_ORDER, f"{supplier}:{notice.order}"),),
             must_join=True,
         )
         for notice in ship_notices(each, supplier)

@@ -30,6 +30,7 @@ from standards.x12.writer import (
     control_text,
     write,
 )
+from system_apis.edi.x12.announcing import SENT_ORDER
 from system_apis.edi.x12.mapping import VERSION, purchase_order_850
 
 OnAnswer = Callable[[bytes, str], Awaitable[bytes]]
@@ -82,6 +83,7 @@ class X12Sender:
                 references=(
                     Reference("isa13", interchange),
                     Reference("x12-group", f"{partner.supplier}:{group}"),
+                    Reference(SENT_ORDER, f"{partner.supplier}:{order.number}"),
                 ),
             )
         )

@@ -64,12 +64,13 @@ class X12Intake:
         except MalformedMessage as failure:
             await self._messages.receive(_unreadable(body, client, digest, failure))
             raise
-        partner = await self._partners(top.sender_qualifier, top.sender)
-        reading = reading_of(body, top, partner, self._own, client)
+        known = await self._partners(top.sender_qualifier, top.sender)
+        reading = reading_of(body, top, known, self._own, client)
+        partner = None if reading.is_foreign else known
         arrival = Arrival(
             channel="edi",
             kind=" ".join(["X12", *dict.fromkeys(reading.kinds)]),
-            sender=partner.supplier if partner and not reading.is_foreign else client,
+            sender=partner.supplier if partner else client,
             body=body,
             mapping=VERSION,
             answer=await self._answer(reading, partner, digest),
@@ -149,6 +150,7 @@ class X12Intake:
 
 
 def _counter(top: InterchangeHeader, partner: TradingPartner | None) -> str:
+    """Name the counter of our numbers; what a stranger is answered uses up none of a partner's."""
     name = partner.supplier if partner else f"{top.sender_qualifier}:{top.sender}"
     return f"{name}/isa13"
 

@@ -193,14 +193,14 @@ def _answered_line(line: Placed, answer: Placed, currency: str) -> AcknowledgedL
     if known is None:
         raise answer.refusal(1, "unknown line item status", "a code of data element 668")
     status, note = known
-    if part := supplier_sku_of(answer.products(7)):
-        note = f"{note}; supplier part {part}" if note else f"supplier part {part}"
+    part = supplier_sku_of(answer.products(7))
     return AcknowledgedLine(
         line=line.number(1),
         status=status,
         quantity=answer.quantity(2, 3) if answer.text(2) else line.quantity(2, 3),
         unit_price=_price(line, currency),
         ships_on=answer.day(5) if answer.text(4) in _SHIP_DATES else None,
+        supplier_sku="" if part == supplier_sku_of(line.products(6)) else part,
         note=note,
     )
 

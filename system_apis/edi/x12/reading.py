@@ -47,7 +47,7 @@ class Reading:
         self.groups = tuple(self._read_group(group, supplier) for group in interchange.groups)
 
     def _read_group(self, group: Group, supplier: str) -> Group:
-        self.kinds += [each.code for each in group.sets]
+        self.kinds += [_legible(each.code) for each in group.sets]
         if group.errors:
             self.refusals.append(_group_refusal(group))
             return group
@@ -139,7 +139,11 @@ def _trusted(
     top: InterchangeHeader, partner: TradingPartner | None, own: frozenset[tuple[str, str]]
 ) -> TradingPartner:
     if partner is None:
-        raise UnknownPartner("nobody trades under this sender id", where="ISA06")
+        raise UnknownPartner(
+            "nobody trades under this sender id",
+            where="ISA06",
+            fix="add the trading partner and retry; or abandon what is not for us",
+        )
     if (top.receiver_qualifier, top.receiver) not in own:
         raise UnknownPartner("this interchange is not for us", where="ISA08")
     if top.test != partner.test:
@@ -162,7 +166,8 @@ def _with_failure(each: TransactionSet, failure: MalformedMessage) -> Transactio
 def _group_refusal(group: Group) -> MalformedMessage:
     codes = ", ".join(group.errors)
     return MalformedMessage(
-        f"group {group.control} of kind {group.functional_id} is rejected with AK905 {codes}",
+        f"group {_legible(group.control)} of kind {_legible(group.functional_id)} is rejected"
+        f" with AK905 {codes}",
         where="GS",
     )
 
@@ -173,8 +178,14 @@ def _set_refusal(each: TransactionSet) -> MalformedMessage:
         f"{_named(e.segment)} in segment {e.position}" for e in each.segment_errors[:3]
     )
     return MalformedMessage(
-        f"set {each.code} {each.control} is rejected with AK502 {codes}", where=places or "ST"
+        f"set {_legible(each.code)} {_legible(each.control)} is rejected with AK502 {codes}",
+        where=places or "ST",
     )
+
+
+def _legible(text: str) -> str:
+    """Return a code or number that can be kept and shown; in a broken envelope stands anything."""
+    return text if text.isascii() and text.isprintable() else "?"
 
 
 def _named(segment: str) -> str:

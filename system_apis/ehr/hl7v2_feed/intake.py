@@ -152,10 +152,10 @@ class Hl7Intake:
             refusal=_task(arrival.kind, exc),
         )
         try:
-            await self._messages.receive(conflict)
+            accepted = await self._messages.receive(conflict)
         except Failure as unkept:
             return self._answer(head, unkept, kept=False)
-        return answer
+        return accepted.answer or None
 
     def _answer(
         self, head: Header, failure: Failure | None = None, *, kept: bool = True
