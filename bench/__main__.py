@@ -4,8 +4,10 @@ Exit status: 0 when every row was measured, 1 when one is void. Nothing here fai
 """
 
 import argparse
+import asyncio
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Generator
@@ -39,7 +41,7 @@ def main(words: list[str] | None = None) -> int:
     except Failure as exc:
         print(f"bench: {exc}\n  next: {exc.fix}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         return 130
     if given.json:
         print(msgspec.json.format(msgspec.json.encode(reports), indent=2).decode())
@@ -81,6 +83,7 @@ def _positive(text: str) -> int:
 
 
 async def _report(bench: Bench, settings: Settings) -> Report:
+    _stop_when_told()
     measured = await bench.measure(settings)
     rows = {row.name: row for row in measured.rows}
     comparisons = tuple(compared(each, rows) for each in bench.comparisons)
@@ -95,6 +98,14 @@ async def _report(bench: Bench, settings: Settings) -> Report:
         rows=tuple(measured.rows),
         conditions=measured.conditions,
     )
+
+
+def _stop_when_told() -> None:
+    """Let SIGINT and SIGTERM end the bench by the way out, on which servers are stopped."""
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 @contextlib.contextmanager

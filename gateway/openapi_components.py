@@ -131,7 +131,8 @@ def _inside(kind: Type) -> tuple[Type, ...]:
 
 def _say_more(schema: dict[str, Any], struct: StructType) -> None:
     """Say which strings are moments: msgspec says it only where its own type asks for a zone."""
-    schema["description"] = " ".join(schema.get("description", struct.cls.__name__).split())
+    if "description" in schema:
+        schema["description"] = " ".join(schema["description"].split())
     for field in struct.fields:
         if _is_moment(field.type):
             written = schema["properties"][field.encode_name]

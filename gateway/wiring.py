@@ -136,7 +136,10 @@ def _supply_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
             facts=PurchaseOrder,
             owner="supply-chain",
             run=partial(
-                order_to_receipt.order_to_receipt, partners=records, link=systems.supplier_link
+                order_to_receipt.order_to_receipt,
+                partners=records,
+                link=systems.supplier_link,
+                erp=erp,
             ),
         ),
         FlowDefinition(

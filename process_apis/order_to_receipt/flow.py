@@ -1,7 +1,7 @@
 """An order goes to its supplier and comes back as goods.
 
 850 → 997 (syntax) → 855 (acknowledged; a deviation is a buyer's decision) → 856 (under way)
-→ receipts until nothing is outstanding
+→ receipts until nothing is outstanding; what will not come is closed in the ERP
 Whatever does not come in time becomes a task; the order goes on waiting.
 """
 
@@ -12,18 +12,26 @@ from typing import Literal
 import msgspec
 
 from canonical.errors import OrderRejected
-from canonical.order import Acknowledgement, PurchaseOrder, SyntaxVerdict, TransmissionReceipt
+from canonical.order import (
+    Acknowledgement,
+    OrderLine,
+    PurchaseOrder,
+    SyntaxVerdict,
+    TransmissionReceipt,
+)
 from canonical.request import EventName
 from canonical.shipment import PostedReceipt, ShipNotice
 from ledger.story import Story
-from process_apis.order_to_receipt.ports import Partners, SupplierLink
+from process_apis.order_to_receipt.ports import Orders, Partners, SupplierLink
 from process_apis.order_to_receipt.rules import (
     Agreement,
     agreed,
     deviation_task,
     later_review,
+    never_came,
     notice_review,
     outstanding,
+    rejected_since,
 )
 
 VERSION = "1"
@@ -49,11 +57,10 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 async def order_to_receipt(
-    story: Story, order: PurchaseOrder, *, partners: Partners, link: SupplierLink
+    story: Story, order: PurchaseOrder, *, partners: Partners, link: SupplierLink, erp: Orders
 ) -> Delivered:
     partner = await story.ask("trading partner", partners.partner_of, order.supplier)
     sent = await story.step("850 to the supplier", link.send_order, order, partner)
-    story.identify("isa13", sent.interchange)
     await _readable(story, order, sent)
 
     acknowledged, shipments, receipts = False, list[str](), list[PostedReceipt]()
@@ -71,7 +78,7 @@ async def order_to_receipt(
                 break
             acknowledged = standing == "accept"
             if acknowledged:
-                agreement = await story.decide("what is agreed", agreed, order, agreement, news)
+                agreement = await _agreed(story, order, agreement, news, erp)
         elif isinstance(news, ShipNotice):
             shipments.append(news.number)
             await story.decide("ship notice against the order", notice_review, order, news)
@@ -82,6 +89,7 @@ async def order_to_receipt(
         left = await story.decide("what is still to come", outstanding, agreement.order, receipts)
         if left.complete:
             break
+    await _close(story, order, never_came(order, agreement, receipts), erp)
     return Delivered(
         order=order.number,
         complete=bool(receipts) and outstanding(agreement.order, receipts).complete,
@@ -92,6 +100,7 @@ async def order_to_receipt(
 
 async def _readable(story: Story, order: PurchaseOrder, sent: TransmissionReceipt) -> None:
     """Wait for the 997 of our group: an order the supplier cannot read was never placed."""
+    story.identify("isa13", sent.interchange)
     verdict = await story.wait(
         "997 from the supplier",
         SyntaxVerdict,
@@ -119,3 +128,21 @@ async def _acknowledged(
         return "accept"
     decided = await story.decision("deviation", deviation_task(order, review))
     return decided.action if decided.action in ("reject", "abandon") else "accept"
+
+
+async def _agreed(
+    story: Story, order: PurchaseOrder, before: Agreement, answer: Acknowledgement, erp: Orders
+) -> Agreement:
+    """Note what the supplier will send; what it will not is closed in the ERP at once."""
+    after = await story.decide("what is agreed", agreed, order, before, answer)
+    await _close(story, order, rejected_since(before, after), erp)
+    return after
+
+
+async def _close(
+    story: Story, order: PurchaseOrder, lines: tuple[OrderLine, ...], erp: Orders
+) -> None:
+    """Tell the ERP which lines will not come, or replenishment would count on them for ever."""
+    if lines:
+        closing = msgspec.structs.replace(order, lines=lines)
+        await story.step("close what will not come in the ERP", erp.close_lines, closing)

@@ -18,3 +18,9 @@ class SupplierLink(Protocol):
     async def send_order(
         self, order: PurchaseOrder, partner: TradingPartner, *, key: str
     ) -> TransmissionReceipt: ...
+
+
+class Orders(Protocol):
+    """Orders as the ERP counts on them."""
+
+    async def close_lines(self, order: PurchaseOrder, *, key: str) -> PurchaseOrder: ...

@@ -265,3 +265,17 @@ def outstanding(order: PurchaseOrder, receipts: list[PostedReceipt]) -> Outstand
         for line in order.lines
     )
     return Outstanding(lines=tuple(line for line in missing if line.quantity.value > 0))
+
+
+def rejected_since(before: Agreement, after: Agreement) -> tuple[OrderLine, ...]:
+    """Return the lines that were to come and now will not."""
+    coming = {line.line for line in after.order.lines}
+    return tuple(line for line in before.order.lines if line.line not in coming)
+
+
+def never_came(
+    order: PurchaseOrder, agreement: Agreement, receipts: list[PostedReceipt]
+) -> tuple[OrderLine, ...]:
+    """Return the lines of an order that has ended for which the ERP still expects goods."""
+    left = {line.line for line in outstanding(order, receipts).lines}
+    return tuple(line for line in agreement.order.lines if line.line in left)

@@ -39,6 +39,7 @@ _CREATES: dict[str, Callable[[System, dict[str, object]], Row]] = {
 }
 _CHANGES: dict[str, Callable[[System, Row, dict[str, object]], None]] = {
     "A_PurchaseRequisitionItem": purchasing.change_requisition_item,
+    "A_PurchaseOrderItem": purchasing.change_order_item,
 }
 _fields = msgspec.json.Decoder(dict[str, object])
 _faults = msgspec.json.Decoder(Fault)

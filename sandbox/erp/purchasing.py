@@ -6,6 +6,7 @@ of it stays committed, the rest is committed by the order lines that took it ove
 
 from decimal import Decimal
 
+from sandbox.erp import goods
 from sandbox.erp.odata import entered
 from sandbox.erp.store import Row, SapError, Value, day, flag, number, text
 from sandbox.erp.system import ZERO, System, cents
@@ -229,3 +230,19 @@ def value_of(line: Row) -> Decimal:
     """Return the net value of an order item."""
     price = number(line, "NetPriceAmount") / number(line, "NetPriceQuantity")
     return cents(number(line, "OrderQuantity") * price)
+
+
+def change_order_item(system: System, row: Row, given: dict[str, object]) -> None:
+    """Expect no more goods for an order item; what it had not received is committed no longer."""
+    table = system.store["A_PurchaseOrderItem"]
+    changes, _ = entered(table.shape, given)
+    if changes != {"IsCompletelyDelivered": True}:
+        raise SapError(501, "/IWBEP/CM_MGW_RT/037", "Only IsCompletelyDelivered can be set")
+    if flag(row, "IsCompletelyDelivered"):
+        return
+    table.update(row, **changes)
+    factor = system.factor(text(row, "Material"), text(row, "PurchaseOrderQuantityUnit"))
+    key = (text(row, "PurchaseOrder"), text(row, "PurchaseOrderItem"))
+    ordered = number(row, "OrderQuantity") * factor
+    missing = max(ordered - goods.received(system, *key), ZERO)
+    system.commit_budget(text(row, "RequisitionerName"), -cents(value_of(row) * missing / ordered))

@@ -52,7 +52,7 @@ async def send_hl7v2(
     media_type=_FHIR,
     takes=(_FHIR, "application/json"),
     shape=_RESOURCE,
-    refusals=("400", "409", "422"),
+    refusals=("400", "409", "415", "422"),
 )
 async def send_fhir(
     request: Request[Any, Any, State],

@@ -220,11 +220,24 @@ def test_a_moment_in_an_address_needs_its_zone(moment, client):
 def test_a_document_with_a_nul_anywhere_is_no_fault_of_ours(path, client):
     kind, folder = RAW[path]
     nul = b"\\u0000" if folder == "fhir_r4" else b"\0"
-    document = max(seeds(folder), key=len)
-    for place in range(0, len(document), max(1, len(document) // 60)):
-        body = document[:place] + nul + document[place:]
+    for whole, place in [*_places(max(seeds(folder), key=len)), *_starts(seeds(folder))]:
+        body = whole[:place] + nul + whole[place:]
         answer = client.post(path, content=body, headers={"content-type": kind})
-        assert answer.status_code < 500, (place, answer.text)
+        assert answer.status_code < 500, (body[:place], answer.text)
+
+
+def _places(whole: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield places all over a document."""
+    return ((whole, place) for place in range(0, len(whole), len(whole) // 60))
+
+
+def _starts(documents: list[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield the places where documents say what they are: ST01, MSH-9, resourceType."""
+    for whole in documents:
+        for name in (b"ST*", b"ADT", b"DFT", b"SIU", b'"resourceType": "', b'"id": "'):
+            place = whole.find(name)
+            if place >= 0:
+                yield whole, place + len(name)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def committed(tier: str) -> Any:
     return document
 
 
-ONE_BY_ONE = configured(examples=600, phases=("examples", "coverage", "fuzzing"))
+ONE_BY_ONE = configured(examples=60, phases=("examples", "coverage", "fuzzing"))
 
 
 @schemathesis.pytest.parametrize(

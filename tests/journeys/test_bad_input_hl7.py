@@ -1,5 +1,5 @@
-"""What senders really send over MLLP: broken, half, foreign. Each gets an answer or leaves a reason,
-and the listener goes on.
+"""What senders really send over MLLP: broken, half, foreign. Each gets an answer or leaves a
+reason, and the listener goes on.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ def siu(
     room: str = "OR",
 ) -> str:
     """A hip case of an invented patient whose name needs a character set."""
+    sides = f"SANDBOX-EHR|{sender}|SUTURE|GENERAL"
     start = at_noon(1).replace("-", "").replace(":", "")[:8] + "130000+0000"
     return "\r".join(
         (
-            f"MSH|^~\\&|SANDBOX-EHR|{sender}|SUTURE|GENERAL|20260101120000||{kind}|{control}|P"
-            f"|{version}||||||{charset}",
+            f"MSH|^~\\&|{sides}|20260101120000||{kind}|{control}|P|{version}||||||{charset}",
             f"SCH|C{control}|C{control}||||S12^Booked|{procedure}||||^^^{start}",
             "PID|1||MRN-000009^^^SANDBOX^MR||Testperson^Zoë",
             f"PV1|1|I|{room}||||||||||||||||V{control}",

@@ -5,6 +5,8 @@ from typing import Any
 
 from gateway.demo.stage import Stage
 from tests.journeys.front_doors import (
+    FACILITY,
+    ROOM,
     Floor,
     at_noon,
     ended,
@@ -62,6 +64,13 @@ async def received(floor: Floor, trace: Any, *lines: tuple[int, str, str]) -> An
     await floor.stage.people["scanner"].call("POST", "/experience/v1/mobile/receipts", json=body)
     count = len(flows(trace, "receiving")) + 1
     return await floor.until(trace["id"], ended("receiving", count), "the goods are taken in")
+
+
+async def on_order(floor: Floor, item: str) -> Decimal:
+    """What replenishment counts on, as the ERP says it through the gateway."""
+    query = {"item": item, "facility": FACILITY, "location": ROOM}
+    level = await floor.operator.call("GET", "/system/v1/erp/stock", params=query)
+    return Decimal(level["onOrder"])
 
 
 async def test_suppliers_that_do_as_asked_go_straight_through_also_when_they_say_it_twice(
@@ -140,6 +149,8 @@ async def test_an_accepted_change_is_what_the_order_then_waits_for(stage: Stage)
         trace = await floor.until(transaction, ended("order-to-receipt"), f"{behaviour}: done")
         assert flows(trace, "order-to-receipt")[0]["result"]["complete"] is True
         assert len(trace["tasks"]) == 1, f"{behaviour}: asked once, also where it answers twice"
+        coming = [await on_order(floor, item) for item in (BOX, OTHER)]
+        assert coming == [0, 0], f"{behaviour}: nobody counts on what will not come"
 
 
 async def test_a_rejected_answer_waits_for_another_and_a_given_up_order_ends(stage: Stage):
@@ -162,6 +173,7 @@ async def test_a_rejected_answer_waits_for_another_and_a_given_up_order_ends(sta
     assert gone.status == 200
     trace = await floor.until(transaction, ended("order-to-receipt"), "it is given up")
     assert flows(trace, "order-to-receipt")[0]["result"]["complete"] is False
+    assert await on_order(floor, BOX) == 24, "the first order's, not the second's"
 
 
 BILLS: dict[str, Told] = {
@@ -189,7 +201,7 @@ async def test_every_bill_that_differs_is_accounts_payables_question_line_by_lin
         assert (await floor.resolve(task, "retry", "the goods are here")).status == 200
         trace = await floor.until(
             transaction,
-            lambda t, known=task["id"]: (waiting(MISMATCH)(t) or task)["id"] != known,
+            lambda t, known=task: (waiting(MISMATCH)(t) or known)["id"] != known["id"],
             f"{behaviour}: asked again",
         )
         task = waiting(MISMATCH)(trace)

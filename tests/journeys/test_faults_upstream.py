@@ -58,9 +58,7 @@ async def receive(floor: Floor, order: Any) -> None:
         for line in order["lines"]
     ]
     body = {"order": order["number"], "receivedAt": at_noon(0), "lines": lines}
-    await floor.stage.people["scanner"].call(
-        "POST", "/experience/v1/mobile/receipts", json=body
-    )
+    await floor.stage.people["scanner"].call("POST", "/experience/v1/mobile/receipts", json=body)
 
 
 async def one_of_each(floor: Floor) -> None:
@@ -128,9 +126,7 @@ async def test_a_garbled_answer_is_looked_at_by_a_person_and_the_retry_finds_the
     charges = (await stage.ehr.get("/fhir/ChargeItem")).json()["entry"]
     names = [each["resource"]["identifier"][0]["value"] for each in charges]
     assert len(names) == len(set(names)) == len(LINES)
-    assert [doc["inventoryTransactionType"] for doc in (await floor.erp())["materialDocuments"]] == [
-        "WA"
-    ]
+    assert (await floor.documents())["materialDocuments"] == 1
 
 
 async def test_a_supplier_that_fails_after_it_took_the_order_gets_it_once(stage: Stage):

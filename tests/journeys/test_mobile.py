@@ -23,7 +23,7 @@ async def test_any_code_on_the_label_says_how_much_is_there(stage: Stage):
             "TI-000101",
         ),
         (f"01008445880177351727063010TI2142A{GS}21TI-000101", "IMP-10001", "TI2142A", "TI-000101"),
-        (f"]d201008445880177351727063010TI2142A", "IMP-10001", "TI2142A", ""),
+        ("]d201008445880177351727063010TI2142A", "IMP-10001", "TI2142A", ""),
         (sku, "IMP-10001", "", ""),
         ("IMP-10001", "IMP-10001", "", ""),
         ("10841336100494", SUTURE, "", ""),  # the GTIN of the box of twelve

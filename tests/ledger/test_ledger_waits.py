@@ -116,7 +116,7 @@ async def test_news_that_comes_twice_is_taken_once_and_does_no_harm(ledger: Ledg
     assert await words(ledger) == ["first"]
 
 
-async def test_two_flows_that_wait_for_one_fact_both_get_it(ledger: Ledger) -> None:
+async def test_all_flows_that_wait_for_one_fact_get_it(ledger: Ledger) -> None:
     install(ledger, waiting(), flow(waiting().run, "billing"), case_scheduled="billing")
     both = (fact("item-used", "1"), fact("case-scheduled", "1"))
     await ledger.messages.receive(used("1", announcements=both))
@@ -125,6 +125,9 @@ async def test_two_flows_that_wait_for_one_fact_both_get_it(ledger: Ledger) -> N
     await ledger.messages.receive(answered("1"))
     await ended(ledger, 2)
     assert (await words(ledger), await words(ledger, "billing")) == (["yes"], ["yes"])
+    later = fact("item-used", "1")  # news is not used up by those who took it
+    await ledger.messages.receive(used("2", announcements=(later,)))
+    await ended(ledger, 3)
 
 
 async def test_a_wake_up_that_was_missed_is_made_good(ledger: Ledger) -> None:

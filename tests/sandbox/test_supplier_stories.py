@@ -185,9 +185,9 @@ async def test_discrepancies_are_said_in_the_acknowledgement():
     unit = (await story("uom-discrepancy", 4))["855"][0].lines[0]
     assert (unit.status, unit.quantity.unit) == ("accepted-with-changes", "BX")
     part = (await story("vendor-part-discrepancy", 4))["855"][0].lines[0]
-    assert (part.status, part.note) == (
+    assert (part.status, part.supplier_sku) == (
         "accepted-with-changes",
-        "changes made; supplier part SKU-1-R",
+        "SKU-1-R",
     )
 
 

@@ -196,8 +196,11 @@ def _described(resource: Known) -> tuple[str, str, str]:
 
 
 def _name(raw: bytes, sender: str, described: tuple[str, str, str]) -> _Name:
-    """Name a document by type, id and version, or by its content where it has no version."""
-    kind, control_id, version = described
+    """Name a document by type, id and version, or by its content where it has no version.
+
+    What could not be read may say anything there, also what can neither be kept nor shown.
+    """
+    kind, control_id, version = (each if each.isprintable() else "?" for each in described)
     identity = "|".join(
         ("fhir", sender, kind, control_id, version or hashlib.sha256(raw).hexdigest())
     )

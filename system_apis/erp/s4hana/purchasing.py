@@ -18,11 +18,13 @@ from system_apis.erp.s4hana.stockroom import StockRoom
 _REQUISITION = "API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionHeader"
 _REQUISITION_ITEM = "API_PURCHASEREQ_PROCESS_SRV/A_PurchaseRequisitionItem"
 _ORDER = "API_PURCHASEORDER_PROCESS_SRV/A_PurchaseOrder"
+_ORDER_ITEM = "API_PURCHASEORDER_PROCESS_SRV/A_PurchaseOrderItem"
 _MOVEMENT = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentHeader"
 _MOVEMENT_ITEM = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentItem"
 _WHOLE_ORDER = "to_PurchaseOrderItem,to_PurchaseOrderItem/to_ScheduleLine"
 _MARK_LENGTH = 12
 _DELETED = "X"
+_ANY_VERSION = "*"
 _READINGS = 3
 
 
@@ -86,7 +88,7 @@ class Purchasing(StockRoom):
         del key
         if not requisition.number:
             raise InvalidRequest("the requisition has no number", where="number")
-        change = wire.RequisitionItemChange(IsDeleted=_DELETED)
+        change = wire.ItemChange(IsDeleted=_DELETED)
         for _ in range(_READINGS):
             still_open = purchasing.to_withdraw(await self._requisition_items(requisition.number))
             if not still_open:
@@ -125,6 +127,18 @@ class Purchasing(StockRoom):
         document = purchasing.order_document(requisition, self._settings, today, mark)
         created = await self._odata.create(_ORDER, document, wire.One[wire.OrderDocument])
         return await self.order(created.PurchaseOrder)
+
+    async def close_lines(self, order: PurchaseOrder, *, key: str) -> PurchaseOrder:
+        """Expect no more goods for the lines given here. Saying it twice is saying it once, so the
+        key needs no mark.
+        """
+        del key
+        change = wire.ItemChange(IsCompletelyDelivered=True)
+        for line in order.lines:
+            item = {"PurchaseOrderItem": str(line.line)}
+            path = keyed(_ORDER_ITEM, PurchaseOrder=order.number, **item)
+            await self._odata.change(path, change, _ANY_VERSION)
+        return order
 
     async def post_receipt(
         self, receipt: Receipt, order: PurchaseOrder, *, key: str

@@ -209,8 +209,9 @@ class KeptRequisitionItem(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata = msgspec.field(name="__metadata", default=Metadata())
 
 
-class RequisitionItemChange(msgspec.Struct, frozen=True, kw_only=True):
-    IsDeleted: str
+class ItemChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    IsDeleted: str = ""
+    IsCompletelyDelivered: bool = False
 
 
 class RequisitionDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
