@@ -54,8 +54,7 @@ class MasterData:
             *((_price_key(price), price) for price in pack.contracts),
             *((partner.supplier, partner) for partner in pack.partners),
         ]
-        await self._registry.put_codes(pack.codes)
-        return await self._registry.put(objects, by=by)
+        return await self._registry.put(objects, pack.codes, by=by)
 
     async def location(self, facility: str, location: str) -> Location:
         found = await self._registry.find(Location, f"{facility}/{location}")

@@ -49,7 +49,7 @@ _UNHEARD = "update message set status = 'refused' where id = $1"
 
 _SETTLE_TASKS = """
 update task set status = 'resolved', resolved_at = now(),
-       resolution = '{"action": "retry", "by": "ledger", "reason": "the document was accepted"}'
+       resolution = '{"action": "retry", "by": "ledger", "reason": "the document came again"}'
 where message_id = $1 and status = 'open'"""
 
 

@@ -21,7 +21,7 @@ from ledger.tasks import Tasks
 from ledger.traces import Traces
 from ledger.vault import Vault
 from ledger.worker import Worker
-from ledger.writer import Apply, Writer, keep_evidence
+from ledger.writer import Act, Apply, Writer, keep_evidence, perform
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +71,7 @@ def _put_together(database: Database, vault: Vault, clock: Clock) -> Ledger:
     kinds: dict[type[Any], Apply] = {
         KeptArrival: Bookings(vault, catalogue, clock).apply,
         FlowWrite: journal.apply,
+        Act: perform,
         Evidence: keep_evidence,
     }
     writer = Writer(database, kinds)

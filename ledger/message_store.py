@@ -1,6 +1,7 @@
 """Every document received or sent, kept byte-exact and sealed before anything else happens."""
 
 import hashlib
+from functools import partial
 
 import msgspec
 
@@ -11,7 +12,7 @@ from ledger.booking import KeptArrival
 from ledger.database import Database
 from ledger.ids import derived_id, new_id
 from ledger.vault import Vault
-from ledger.writer import Writer
+from ledger.writer import Act, Batch, Writer
 
 _NAME_DEPARTURE = """
 insert into reference (kind, value, transaction_id)
@@ -91,23 +92,7 @@ class MessageStore:
 
     async def sent(self, message: str, answer: bytes) -> None:
         """Note that a kept document has been delivered, and what the other side answered."""
-        row = await self._database.row(
-            "update message set status = 'sent', answer = $2 where id = $1"
-            " returning kind, party, control_id",
-            message,
-            answer,
-        )
-        if row is not None:
-            await self._writer.submit(
-                Evidence(
-                    kind="message",
-                    actor="suture",
-                    action=f"send {row['kind']}",
-                    outcome="sent",
-                    object=message,
-                    detail={"to": row["party"], "controlId": row["control_id"]},
-                )
-            )
+        await self._writer.submit(Act(partial(_sent, message, answer)))
 
     async def kept(self, message: str) -> "KeptMessage":
         """Return a message byte-exact, or raise `NotFound`."""
@@ -122,6 +107,27 @@ class MessageStore:
             party=row["party"],
             body=self._vault.open(message, bytes(row["body"])),
         )
+
+
+async def _sent(message: str, answer: bytes, batch: Batch) -> None:
+    row = await batch.connection.fetchrow(
+        "update message set status = 'sent', answer = $2 where id = $1"
+        " returning kind, party, control_id",
+        message,
+        answer,
+    )
+    if row is None:
+        raise NotFound("no such message", where=message)
+    batch.evidence.append(
+        Evidence(
+            kind="message",
+            actor="suture",
+            action=f"send {row['kind']}",
+            outcome="sent",
+            object=message,
+            detail={"to": row["party"], "controlId": row["control_id"]},
+        )
+    )
 
 
 class KeptMessage(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ dates are the object's own fields, judged by the rules that use them.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from canonical.item import ItemCode, ItemId
 from ledger.audit_trail import Evidence
 from ledger.catalogue import encoded
 from ledger.database import Database
-from ledger.writer import Writer
+from ledger.writer import Act, Batch, Writer
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -32,9 +33,40 @@ select $1, $2, coalesce(max(version), 0) + 1, $3::jsonb, $4 from registry
 where kind = $1 and id = $2
 having coalesce((array_agg(body order by version desc))[1] <> $3::jsonb, true)"""
 
+_POINT = """
+insert into crosswalk values ($1, $2, $3, $4)
+on conflict (scheme, value, issuer) do update set item = excluded.item"""
+
 _RESOLVE = """
 select item from crosswalk
 where scheme = $1 and value = $2 and ($3 = '' or issuer in ($3, '')) order by issuer desc"""
+
+
+async def _put(
+    objects: Sequence[tuple[str, msgspec.Struct]],
+    codes: Sequence[tuple[ItemCode, ItemId]],
+    by: str,
+    batch: Batch,
+) -> int:
+    added, connection = 0, batch.connection
+    await connection.execute(_ALONE)
+    for key, body in objects:
+        status = await connection.execute(_ADD, type(body).__name__, key, encoded(body), by)
+        added += int(status.rsplit(" ", 1)[1])
+    await connection.executemany(
+        _POINT, [(code.scheme, code.value, code.issuer, item) for code, item in codes]
+    )
+    given = {"changed": str(added), "objects": str(len(objects)), "codes": str(len(codes))}
+    batch.evidence.append(
+        Evidence(
+            kind="master-data",
+            actor=by,
+            action="change master data",
+            outcome="done",
+            detail=given,
+        )
+    )
+    return added
 
 
 class Registry:
@@ -46,35 +78,18 @@ class Registry:
         self._database = database
         self._writer = writer
 
-    async def put(self, objects: Sequence[tuple[str, msgspec.Struct]], *, by: str) -> int:
-        """Add new versions of (id, object) where they differ from the newest; return how many."""
-        added = 0
-        async with self._database.connection() as connection, connection.transaction():
-            await connection.execute(_ALONE)
-            for key, body in objects:
-                kind = type(body).__name__
-                status = await connection.execute(_ADD, kind, key, encoded(body), by)
-                added += int(status.rsplit(" ", 1)[1])
-        await self._writer.submit(
-            Evidence(
-                kind="master-data",
-                actor=by,
-                action="change master data",
-                outcome="done",
-                detail={"changed": str(added), "given": str(len(objects))},
-            )
-        )
+    async def put(
+        self,
+        objects: Sequence[tuple[str, msgspec.Struct]],
+        codes: Sequence[tuple[ItemCode, ItemId]] = (),
+        *,
+        by: str,
+    ) -> int:
+        """Add new versions of (id, object) where they differ from the newest, add or re-point
+        crosswalk codes; return how many objects changed. All of it or nothing.
+        """
+        added: int = await self._writer.submit(Act(partial(_put, objects, codes, by)))
         return added
-
-    async def put_codes(self, codes: Sequence[tuple[ItemCode, ItemId]]) -> None:
-        """Add or re-point crosswalk codes."""
-        async with self._database.connection() as connection, connection.transaction():
-            await connection.execute(_ALONE)
-            await connection.executemany(
-                "insert into crosswalk values ($1, $2, $3, $4)"
-                " on conflict (scheme, value, issuer) do update set item = excluded.item",
-                [(code.scheme, code.value, code.issuer, item) for code, item in codes],
-            )
 
     async def all_of(self, kind: type[T], prefix: str = "") -> list[T]:
         """Return the newest versions of every object whose id is `prefix` or below it (`a/b`)."""

@@ -1,6 +1,7 @@
 """Exception tasks: where work is stuck, what a person can do, and what follows from it."""
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +13,7 @@ from ledger.audit_trail import Evidence
 from ledger.catalogue import encoded
 from ledger.database import Database
 from ledger.rows import EntryRow, SignalRow, insert_rows
-from ledger.writer import Writer
+from ledger.writer import Act, Batch, Writer
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -106,23 +107,28 @@ class Tasks:
 
         A refused document is not read again here: whoever knows how to read it does that.
         """
-        async with self._database.connection() as connection, connection.transaction():
-            row = await connection.fetchrow(
-                f"select {_COLUMNS} from task where id = $1 for update", task
-            )
-            if row is None:
-                raise NotFound("no such task", where=task)
-            known = _task(row)
-            _check(known, resolution)
-            await connection.execute(
-                "update task set status = 'resolved', resolved_at = now(), resolution = $2"
-                " where id = $1",
-                task,
-                encoded(resolution),
-            )
-            await self._follow(connection, known, resolution)
-        await self._writer.submit(_evidence(known, resolution))
+        await self._writer.submit(Act(partial(self._resolve, task, resolution)))
         return await self.one(task)
+
+    async def _resolve(self, task: str, resolution: Resolution, batch: Batch) -> None:
+        connection = batch.connection
+        row = await connection.fetchrow(
+            f"select {_COLUMNS} from task where id = $1 for update", task
+        )
+        if row is None:
+            raise NotFound("no such task", where=task)
+        known = _task(row)
+        _check(known, resolution)
+        await connection.execute(
+            "update task set status = 'resolved', resolved_at = now(), resolution = $2"
+            " where id = $1",
+            task,
+            encoded(resolution),
+        )
+        await self._follow(connection, known, resolution)
+        batch.evidence.append(_evidence(known, resolution))
+        batch.wakes = True
+        batch.changed.add(known.transaction or "")
 
     async def _follow(
         self, connection: "Connection[Record]", task: Task, resolution: Resolution
@@ -137,8 +143,6 @@ class Tasks:
             again = resolution.action == "retry"
             for sql in (_FORGET, _RETRY) if again else (_FREE, _ABANDON):
                 await connection.execute(sql, task.flow)
-        await connection.execute("select pg_notify('suture_work', '')")
-        await connection.execute("select pg_notify('suture_live', $1)", task.transaction or "")
 
     def _entry(self, task: Task, resolution: Resolution) -> EntryRow:
         return EntryRow(

@@ -17,8 +17,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import msgspec
 
-from canonical.errors import InternalFault, Stopping, StoreUnavailable, TooManyRequests
+from canonical.errors import Failure, InternalFault, Stopping, StoreUnavailable, TooManyRequests
 from ledger.audit_trail import AuditChain, Evidence
 from ledger.database import Connection, Database
 
@@ -165,3 +166,27 @@ async def keep_evidence(batch: Batch, records: list[Any]) -> list[Any]:
     """Write plain audit records (HTTP calls, accesses)."""
     batch.evidence.extend(records)
     return [None] * len(records)
+
+
+class Act(msgspec.Struct, frozen=True):
+    """A change of its own that must be committed together with its evidence.
+
+    `run(batch)` writes through the batch's connection and adds to its evidence; a `Failure` it
+    raises takes back what it wrote and reaches the caller.
+    """
+
+    run: Callable[[Batch], Awaitable[Any]]
+
+
+async def perform(batch: Batch, acts: list[Any]) -> list[Any]:
+    """Perform acts one after the other, each whole or not at all."""
+    answers = list[Any]()
+    for act in acts:
+        told = len(batch.evidence)
+        try:
+            async with batch.connection.transaction():
+                answers.append(await act.run(batch))
+        except Failure as failure:
+            del batch.evidence[told:]
+            answers.append(failure)
+    return answers

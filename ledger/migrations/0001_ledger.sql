@@ -88,6 +88,7 @@ create table entry (
     milliseconds    double precision not null default 0
 );
 create index entry_of on entry (transaction_id, seq);
+create index entry_message on entry (message_id) where message_id is not null;
 
 create table awaited (
     flow_id     text not null references flow,
@@ -141,6 +142,7 @@ create table task (
 );
 create index task_open on task (raised_at) where status = 'open';
 create index task_of on task (transaction_id);
+create index task_message on task (message_id) where message_id is not null;
 create index task_flow on task (flow_id);
 create index task_subject on task (subject) where subject <> '';
 

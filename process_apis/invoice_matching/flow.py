@@ -1,6 +1,6 @@
 """A supplier sends an invoice: matched with order and receipts, then posted; or a person decides.
 
-invoice → seen before? → order and receipts from the ERP → three-way match → posted
+invoice → seen before? → order, receipts, billed so far → three-way match → posted
   goods missing   → wait for the next receipt, match again
   anything else   → exception task with the reason per line: accept, retry, or reject
 """
@@ -43,8 +43,10 @@ async def invoice_matching(
     while True:
         order = await story.ask("purchase order", erp.order, invoice.order)
         receipts = await story.ask("goods receipts", erp.receipts, invoice.order)
+        # On a person's retry this invoice may be posted already: it is not held against itself.
+        billed = await story.ask("billed so far", erp.invoiced, invoice.order, invoice.number)
         verdict = await story.decide(
-            "three-way match", three_way_match, order, receipts, invoice, tolerance
+            "three-way match", three_way_match, order, receipts, billed, invoice, tolerance
         )
         if verdict.result.matched:
             break
@@ -54,10 +56,7 @@ async def invoice_matching(
         decided = await story.decision("match exception", exception_task(order, verdict.result))
         if decided.action == "reject":
             return InvoiceOutcome(
-                outcome="rejected",
-                invoice=invoice.number,
-                order=order.number,
-                match=verdict.result,
+                outcome="rejected", invoice=invoice.number, order=order.number, match=verdict.result
             )
         if decided.action == "accept":
             outcome = "accepted"

@@ -10,7 +10,7 @@ from canonical.order import OrderLine, PurchaseOrder
 from canonical.shipment import PostedReceipt
 from canonical.task import TaskDraft
 
-VERSION = "three-way-match/1"
+VERSION = "three-way-match/2"
 
 
 class MatchTolerance(
@@ -28,29 +28,37 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     awaits_receipt: bool
 
 
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """What one order line is billed: `so_far` by this invoice up to here, `before` by others."""
+
+    so_far: Decimal
+    before: Decimal
+
+
 def three_way_match(
     order: PurchaseOrder,
     receipts: tuple[PostedReceipt, ...],
+    billed_before: tuple[InvoiceLine, ...],
     invoice: Invoice,
     tolerance: MatchTolerance,
 ) -> Verdict:
-    """Match each billed line: on the order, at the ordered price and unit, not more than received;
-    and the lines, charges and total of the invoice must add up.
+    """Match each billed line: on the order, at the ordered price and unit, not more than received
+    and not billed before; and the lines, charges and total of the invoice must add up.
     """
-    received = _received(receipts)
+    received, before = _received(receipts), _billed(billed_before)
     claimed = dict[int, Decimal]()
     lines, only_missing = list[LineMatch](), True
     for position, billed in enumerate(invoice.lines, start=1):
         ordered = _ordered_line(order, billed)
         if ordered is None:
-            reasons, missing = ["not on the order"], ""
+            reasons, missing, number = ["not on the order"], "", position
         else:
-            so_far = claimed.get(ordered.line, Decimal(0)) + billed.quantity.value
-            claimed[ordered.line] = so_far
-            reasons = _reasons(ordered, billed, so_far, tolerance)
-            missing = _missing(ordered, billed, so_far, received)
+            number = ordered.line
+            claimed[number] = claimed.get(number, Decimal(0)) + billed.quantity.value
+            bill = Bill(so_far=claimed[number], before=before.get(number, Decimal(0)))
+            reasons = _reasons(ordered, billed, bill, tolerance)
+            missing = _missing(ordered, billed, bill, received.get(number, Decimal(0)))
         only_missing = only_missing and not reasons
-        number = ordered.line if ordered else position
         every = tuple(reason for reason in (*reasons, missing) if reason)
         lines.append(LineMatch(line=number, matched=not every, reasons=every))
     general = _general_reasons(order, invoice)
@@ -78,6 +86,14 @@ def _received(receipts: tuple[PostedReceipt, ...]) -> dict[int, Decimal]:
     return total
 
 
+def _billed(lines: tuple[InvoiceLine, ...]) -> dict[int, Decimal]:
+    total = dict[int, Decimal]()
+    for line in lines:
+        if line.order_line is not None:
+            total[line.order_line] = total.get(line.order_line, Decimal(0)) + line.quantity.value
+    return total
+
+
 def _ordered_line(order: PurchaseOrder, billed: InvoiceLine) -> OrderLine | None:
     """Return the order line: by its number, else by the supplier's or the global item number."""
     for line in order.lines:
@@ -93,16 +109,15 @@ def _ordered_line(order: PurchaseOrder, billed: InvoiceLine) -> OrderLine | None
 
 
 def _reasons(
-    ordered: OrderLine, billed: InvoiceLine, so_far: Decimal, tolerance: MatchTolerance
+    ordered: OrderLine, billed: InvoiceLine, bill: Bill, tolerance: MatchTolerance
 ) -> list[str]:
-    """Return why the line is not as ordered; `so_far` is what the invoice bills of the order line
-    up to here, because a line that is billed in two parts is still ordered once.
+    """Return why the line is not as ordered; a line that is billed in two parts, or by two
+    invoices, is still ordered once.
     """
     if billed.quantity.unit != ordered.quantity.unit:
         return [f"billed by {billed.quantity.unit}, ordered by {ordered.quantity.unit}"]
-    reasons = list[str]()
-    if so_far > ordered.quantity.value:
-        reasons.append(f"{so_far} billed, {ordered.quantity.value} ordered")
+    beyond = _beyond(bill, ordered.quantity.value, "ordered")
+    reasons = [beyond] if beyond else list[str]()
     allowed = ordered.unit_price.amount * (1 + tolerance.price_percent / 100)
     if billed.unit_price.currency != ordered.unit_price.currency:
         reasons.append(f"billed in {billed.unit_price.currency}")
@@ -111,16 +126,24 @@ def _reasons(
     return reasons
 
 
-def _missing(
-    ordered: OrderLine, billed: InvoiceLine, so_far: Decimal, received: dict[int, Decimal]
-) -> str:
+def _missing(ordered: OrderLine, billed: InvoiceLine, bill: Bill, received: Decimal) -> str:
     """Return what is billed but not received yet, compared in base units."""
     if billed.quantity.unit != ordered.quantity.unit or not ordered.quantity.value:
         return ""
     per_unit = ordered.base_quantity.value / ordered.quantity.value
-    wanted = so_far * per_unit
-    have = received.get(ordered.line, Decimal(0))
-    return "" if have >= wanted else f"{wanted} billed, {have} received"
+    in_base = Bill(so_far=bill.so_far * per_unit, before=bill.before * per_unit)
+    return _beyond(in_base, received, "received")
+
+
+def _beyond(bill: Bill, whole: Decimal, word: str) -> str:
+    """Say what is billed beyond the `whole` that was ordered or received, '' when nothing is."""
+    left = whole - bill.before
+    if bill.so_far <= left:
+        return ""
+    if not bill.before:
+        return f"{bill.so_far} billed, {whole} {word}"
+    left = max(left, Decimal(0))
+    return f"{bill.so_far} billed, {left} of {whole} {word} are still to be billed"
 
 
 def _general_reasons(order: PurchaseOrder, invoice: Invoice) -> list[str]:

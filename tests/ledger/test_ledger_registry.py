@@ -37,7 +37,7 @@ async def test_an_object_gets_a_new_version_only_when_it_differs(ledger: Ledger)
         (3, "pat", "Screw"),
     ]
     changed = await ledger.audit.recent(limit=9, kind="master-data", actor="kim")
-    assert [one.detail for _, _, one in changed] == [{"changed": "1", "given": "1"}]
+    assert [one.detail for _, _, one in changed] == [{"changed": "1", "objects": "1", "codes": "0"}]
 
 
 async def test_two_processes_that_bring_the_same_master_data_agree(
@@ -78,7 +78,8 @@ def code(value: str, issuer: str = "", scheme: str = "supplier-sku") -> ItemCode
 
 @pytest.fixture
 async def crosswalk(ledger: Ledger) -> None:
-    await ledger.registry.put_codes(
+    await ledger.registry.put(
+        [],
         [
             (code("A", "V1"), FIRST),
             (code("A", "V2"), SECOND),
@@ -88,7 +89,8 @@ async def crosswalk(ledger: Ledger) -> None:
             (code("D"), FIRST),
             (code("D", "V1"), SECOND),
             (code("G", scheme="gtin"), FIRST),
-        ]
+        ],
+        by="test",
     )
 
 
@@ -121,7 +123,7 @@ async def test_a_code_names_one_item_or_none(
 
 
 async def test_a_code_can_be_pointed_to_another_item(ledger: Ledger, crosswalk: None) -> None:
-    await ledger.registry.put_codes([(code("C"), FIRST)])
+    await ledger.registry.put([], [(code("C"), FIRST)], by="test")
     assert await ledger.registry.resolve((code("C"),)) == FIRST
 
 

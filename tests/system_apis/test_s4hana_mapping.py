@@ -9,7 +9,7 @@ from canonical.charge import CostPosting
 from canonical.errors import InvalidRequest, StateConflict, UpstreamGarbled, WrongUnit
 from canonical.item import Item, ItemId, Packaging, Quantity
 from canonical.money import Money
-from system_apis.erp.s4hana import wire
+from system_apis.erp.s4hana import wire, wire_finance
 from system_apis.erp.s4hana.mapping import VERSION, codes, finance, master, purchasing, stock
 from system_apis.erp.s4hana.odata import keyed, where
 from system_apis.erp.s4hana.settings import S4Settings
@@ -360,7 +360,7 @@ def test_a_received_line_is_in_base_units():
 
 def test_the_value_of_a_document_is_its_debits():
     journal = [
-        wire.JournalItem(
+        wire_finance.JournalItem(
             AccountingDocument="4900000000",
             FiscalYear="2026",
             DebitCreditCode=code,

@@ -5,15 +5,18 @@ key's mark in one of the vendor's reference fields (read before retry): after an
 lost, the next call with the same key finds what was committed.
 """
 
+import asyncio
+
 from canonical.charge import CostPosting, PostedJournal
 from canonical.errors import StateConflict, UpstreamGarbled
-from canonical.invoice import Invoice, PostedInvoice
-from system_apis.erp.s4hana import wire
+from canonical.invoice import Invoice, InvoiceLine, PostedInvoice
+from system_apis.erp.s4hana import wire, wire_finance
 from system_apis.erp.s4hana.mapping import VERSION, codes, finance
-from system_apis.erp.s4hana.odata import where
+from system_apis.erp.s4hana.odata import keyed, where
 from system_apis.erp.s4hana.purchasing import Purchasing
 
 _INVOICE = "API_SUPPLIERINVOICE_PROCESS_SRV/A_SupplierInvoice"
+_INVOICE_ITEM = "API_SUPPLIERINVOICE_PROCESS_SRV/A_SuplrInvcItemPurOrdRef"
 _JOURNAL = "API_OPLACCTGDOCITEMCUBE_SRV/A_OperationalAcctgDocItemCube"
 
 
@@ -39,6 +42,21 @@ class S4Hana(Purchasing):
             raise UpstreamGarbled("a confirmed journal entry cannot be read back")
         return found
 
+    async def invoiced(self, order: str, besides: str = "") -> tuple[InvoiceLine, ...]:
+        """Return what posted invoices bill of an order, in its units; not what is billed by the one
+        with the supplier's number `besides`: an invoice at hand may have been posted already.
+        """
+        rows = await self._odata.rows(
+            _INVOICE_ITEM,
+            wire.Many[wire_finance.InvoiceItem],
+            filter=where(PurchaseOrder=order),
+        )
+        names = sorted({(row.SupplierInvoice, row.FiscalYear) for row in rows})
+        documents = await asyncio.gather(*(self._invoice(*name) for name in names))
+        own = codes.invoice_number(besides)
+        others = (each for each in documents if each.SupplierInvoiceIDByInvcgParty != own)
+        return finance.billed(rows, others if besides else documents)
+
     async def post_invoice(self, invoice: Invoice, *, key: str) -> PostedInvoice:
         """Post a supplier's invoice; one that others entered under its number is a conflict."""
         mark = codes.reference(key, 16)
@@ -46,7 +64,7 @@ class S4Hana(Purchasing):
         number = codes.invoice_number(invoice.number)
         found = await self._odata.rows(
             _INVOICE,
-            wire.Many[wire.InvoiceDocument],
+            wire.Many[wire_finance.InvoiceDocument],
             filter=where(InvoicingParty=invoice.supplier, SupplierInvoiceIDByInvcgParty=number),
         )
         if found and found[0].AssignmentReference != mark:
@@ -57,13 +75,22 @@ class S4Hana(Purchasing):
         if found:
             return finance.posted_invoice(found[0])
         document = finance.invoice_document(invoice, order, self._settings, mark)
-        created = await self._odata.create(_INVOICE, document, wire.One[wire.InvoiceDocument])
+        created = await self._odata.create(
+            _INVOICE, document, wire.One[wire_finance.InvoiceDocument]
+        )
         return finance.posted_invoice(created)
+
+    async def _invoice(self, number: str, year: str) -> wire_finance.InvoiceDocument:
+        path = keyed(_INVOICE, SupplierInvoice=number, FiscalYear=year)
+        document = await self._odata.one(path, wire.One[wire_finance.InvoiceDocument])
+        if document is None:
+            raise UpstreamGarbled(f"invoice document {number} has items and no header")
+        return document
 
     async def _journal(self, mark: str) -> PostedJournal | None:
         lines = await self._odata.rows(
             _JOURNAL,
-            wire.Many[wire.JournalItem],
+            wire.Many[wire_finance.JournalItem],
             filter=where(
                 DocumentReferenceID=mark, AccountingDocumentType=self._settings.journal_type
             ),

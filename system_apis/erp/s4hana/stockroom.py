@@ -6,7 +6,7 @@ from decimal import Decimal
 from canonical.errors import InvalidRequest, UnknownLot
 from canonical.inventory import Lot, Movement, PostedMovement, Reservation, StockLevel
 from canonical.item import Item, ItemId
-from system_apis.erp.s4hana import wire
+from system_apis.erp.s4hana import wire, wire_finance
 from system_apis.erp.s4hana.catalogue import Catalogue
 from system_apis.erp.s4hana.mapping import codes, finance, stock
 from system_apis.erp.s4hana.odata import keyed, where
@@ -114,7 +114,7 @@ class StockRoom(Catalogue):
             posted = await self._odata.create(_MOVEMENT, document, wire.One[wire.MaterialDocument])
         journal = await self._odata.rows(
             _JOURNAL,
-            wire.Many[wire.JournalItem],
+            wire.Many[wire_finance.JournalItem],
             filter=where(
                 OriginalReferenceDocument=f"{posted.MaterialDocument}{posted.MaterialDocumentYear}",
                 ReferenceDocumentType="MKPF",

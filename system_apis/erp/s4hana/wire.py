@@ -262,38 +262,3 @@ class OrderDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     CorrespncInternalReference: str = ""
     PurchasingDocumentDeletionCode: str = ""
     to_PurchaseOrderItem: Results[OrderItem] = Results()
-
-
-class InvoiceItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    SupplierInvoiceItem: str
-    PurchaseOrder: str
-    PurchaseOrderItem: str
-    DocumentCurrency: str
-    SupplierInvoiceItemAmount: Decimal
-    PurchaseOrderQuantityUnit: str
-    QuantityInPurchaseOrderUnit: Decimal
-    TaxCode: str = ""
-
-
-class InvoiceDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    SupplierInvoice: str = ""
-    FiscalYear: str = ""
-    CompanyCode: str = ""
-    DocumentDate: str | None = None
-    PostingDate: str | None = None
-    InvoicingParty: str = ""
-    SupplierInvoiceIDByInvcgParty: str = ""
-    DocumentCurrency: str = ""
-    InvoiceGrossAmount: Decimal = ZERO
-    UnplannedDeliveryCost: Decimal = ZERO
-    DocumentHeaderText: str = ""
-    AssignmentReference: str = ""
-    to_SuplrInvcItemPurOrdRef: Results[InvoiceItem] = Results()
-
-
-class JournalItem(msgspec.Struct, frozen=True, kw_only=True):
-    AccountingDocument: str
-    FiscalYear: str
-    DebitCreditCode: str
-    AmountInCompanyCodeCurrency: Decimal
-    CompanyCodeCurrency: str = "USD"

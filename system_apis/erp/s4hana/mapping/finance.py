@@ -11,22 +11,24 @@ from canonical.inventory import PostedMovement
 from canonical.invoice import Invoice, InvoiceLine, PostedInvoice
 from canonical.money import Money
 from canonical.order import OrderLine, PurchaseOrder
-from system_apis.erp.s4hana import wire
+from system_apis.erp.s4hana import wire, wire_finance
 from system_apis.erp.s4hana.mapping import codes
 from system_apis.erp.s4hana.settings import S4Settings
 
 _DEBIT = "S"
+_POSTED = "5"
+_CENT_OF_A_CENT = Decimal("0.0001")
 
 
 def invoice_document(
     invoice: Invoice, order: PurchaseOrder, settings: S4Settings, mark: str
-) -> wire.InvoiceDocument:
+) -> wire_finance.InvoiceDocument:
     """Bill the lines of an order; freight and other charges are unplanned delivery costs."""
     on = codes.sap_day(invoice.invoiced_on)
     items = tuple(
         _billed(at, line, order, settings) for at, line in enumerate(invoice.lines, start=1)
     )
-    return wire.InvoiceDocument(
+    return wire_finance.InvoiceDocument(
         CompanyCode=settings.company_code,
         DocumentDate=on,
         PostingDate=on,
@@ -43,9 +45,9 @@ def invoice_document(
 
 def _billed(
     at: int, line: InvoiceLine, order: PurchaseOrder, settings: S4Settings
-) -> wire.InvoiceItem:
+) -> wire_finance.InvoiceItem:
     ordered = _ordered(line, order)
-    return wire.InvoiceItem(
+    return wire_finance.InvoiceItem(
         SupplierInvoiceItem=str(at),
         PurchaseOrder=order.number,
         PurchaseOrderItem=str(ordered.line),
@@ -82,7 +84,7 @@ def _in_order_unit(line: InvoiceLine, ordered: OrderLine) -> Decimal:
     )
 
 
-def posted_invoice(row: wire.InvoiceDocument) -> PostedInvoice:
+def posted_invoice(row: wire_finance.InvoiceDocument) -> PostedInvoice:
     """Return the document of a posted invoice."""
     return PostedInvoice(
         document=row.SupplierInvoice,
@@ -91,8 +93,44 @@ def posted_invoice(row: wire.InvoiceDocument) -> PostedInvoice:
     )
 
 
+def billed(
+    rows: Iterable[wire_finance.InvoiceItem], documents: Iterable[wire_finance.InvoiceDocument]
+) -> tuple[InvoiceLine, ...]:
+    """Return the goods that the posted ones of these invoices bill; a credit memo gives back.
+
+    Delivery costs and subsequent debits refer to goods that another item bills.
+    """
+    signs = {
+        (document.SupplierInvoice, document.FiscalYear): _sign(document)
+        for document in documents
+        if document.SupplierInvoiceStatus == _POSTED
+        and not (document.IsReversed or document.IsReversal)
+    }
+    return tuple(
+        _invoiced(row, signs[row.SupplierInvoice, row.FiscalYear])
+        for row in rows
+        if (row.SupplierInvoice, row.FiscalYear) in signs
+        and row.QuantityInPurchaseOrderUnit
+        and not (row.IsSubsequentDebitCredit or row.SuplrInvcDeliveryCostCndnType)
+    )
+
+
+def _sign(document: wire_finance.InvoiceDocument) -> int:
+    return -1 if document.SupplierInvoiceIsCreditMemo else 1
+
+
+def _invoiced(row: wire_finance.InvoiceItem, sign: int) -> InvoiceLine:
+    value = row.QuantityInPurchaseOrderUnit
+    price = (row.SupplierInvoiceItemAmount / value).quantize(_CENT_OF_A_CENT)
+    return InvoiceLine(
+        order_line=int(row.PurchaseOrderItem),
+        quantity=codes.quantity(sign * value, row.PurchaseOrderQuantityUnit),
+        unit_price=Money(amount=price, currency=row.DocumentCurrency),
+    )
+
+
 def posted_movement(
-    row: wire.MaterialDocument, journal: Iterable[wire.JournalItem], currency: str
+    row: wire.MaterialDocument, journal: Iterable[wire_finance.JournalItem], currency: str
 ) -> PostedMovement:
     """Return the document of a movement with the value its accounting document moved."""
     value = _debits(journal)
@@ -103,7 +141,7 @@ def posted_movement(
     )
 
 
-def posted_journal(journal: Iterable[wire.JournalItem]) -> PostedJournal | None:
+def posted_journal(journal: Iterable[wire_finance.JournalItem]) -> PostedJournal | None:
     """Return the journal entry of these lines, or nothing when there are none."""
     lines = tuple(journal)
     if not lines:
@@ -115,7 +153,7 @@ def posted_journal(journal: Iterable[wire.JournalItem]) -> PostedJournal | None:
     )
 
 
-def _debits(journal: Iterable[wire.JournalItem]) -> Decimal:
+def _debits(journal: Iterable[wire_finance.JournalItem]) -> Decimal:
     amounts = (row.AmountInCompanyCodeCurrency for row in journal if row.DebitCreditCode == _DEBIT)
     return sum(amounts, Decimal("0.00"))
 
