@@ -53,9 +53,11 @@ def _run(bench: Bench, given: argparse.Namespace, home: Path) -> Report:
     with _progress(bench.name) as say:
         settings = Settings(rounds=given.rounds, quick=given.quick, home=home, say=say)
         report = uvloop.run(_report(bench, settings))
-    write(report, given.out)
+    file = write(report, given.out)
     if not given.json:
-        show(_console(), report)
+        console = _console()
+        show(console, report)
+        console.print(f"  [dim]report[/dim] {file}", highlight=False)
     return report
 
 

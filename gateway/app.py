@@ -105,6 +105,7 @@ def _dependencies(parts: Parts) -> dict[str, Provide]:
         "orders": parts.systems.erp,
         "shelf": parts.systems.erp,
         "crosswalk": parts.systems.records,
+        "places": parts.systems.records,
         "labels": Labels(),
         "redelivery": Redelivery(parts.ledger, parts.doors),
         "authorization": parts.authorization,

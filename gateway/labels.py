@@ -17,6 +17,5 @@ class Labels:
             udi = parse(text)
         except MalformedMessage:
             return ScannedLabel(codes=own)
-        scheme: CodeScheme = "gtin" if udi.gtin else udi.issuer if udi.issuer != "gs1" else "gtin"
-        code = ItemCode(scheme=scheme, value=udi.gtin or udi.di)
-        return ScannedLabel(codes=(code, *own), lot=udi.lot, serial=udi.serial, expires=udi.expires)
+        codes = (udi.item_code(), *own)
+        return ScannedLabel(codes=codes, lot=udi.lot, serial=udi.serial, expires=udi.expires)

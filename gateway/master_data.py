@@ -1,7 +1,9 @@
 """Master data for the processes: what the registry keeps, and how a facility pack fills it."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -9,9 +11,15 @@ import msgspec
 from canonical.case import PreferenceCard
 from canonical.clock import Clock
 from canonical.contract import ContractPrice
-from canonical.errors import NotFound, UnknownLocation, UnknownPartner, UnknownProcedure
+from canonical.errors import (
+    InvalidRequest,
+    NotFound,
+    UnknownLocation,
+    UnknownPartner,
+    UnknownProcedure,
+)
 from canonical.inventory import ParLevel
-from canonical.item import ItemCode, ItemId
+from canonical.item import ItemCode, ItemId, gtin
 from canonical.location import Location
 from canonical.supplier import TradingPartner
 from ledger.registry import Registry
@@ -29,10 +37,40 @@ class FacilityPack(
     partners: tuple[TradingPartner, ...] = ()
     codes: tuple[tuple[ItemCode, ItemId], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a GTIN that no label can carry; msgspec wants a `ValueError` here."""
+        for at, (code, _) in enumerate(self.codes):
+            try:
+                if code.scheme == "gtin":
+                    gtin(code.value)
+            except InvalidRequest as exc:
+                reason = f"{exc.detail}, expected {exc.expected}"
+                raise ValueError(f"{reason} - at `$.codes[{at}][0].value`") from exc
+
 
 def read_pack(path: Path) -> FacilityPack:
     """Read a pack (JSON); a wrong one is refused with the path of the mistake."""
-    return msgspec.json.decode(path.read_bytes(), type=FacilityPack)
+    body = path.read_bytes()
+    pack = msgspec.json.decode(body, type=FacilityPack)
+    _refuse_unknown(msgspec.json.decode(body), msgspec.to_builtins(pack), "$")
+    return pack
+
+
+def _refuse_unknown(raw: Any, known: Any, where: str) -> None:
+    """Refuse keys that reading passed over: the objects of a pack are everybody's Structs, and not
+    everywhere is an unknown field a mistake.
+    """
+    if isinstance(known, list | tuple):
+        for at, part in enumerate(cast("Sequence[Any]", known)):
+            _refuse_unknown(raw[at], part, f"{where}[{at}]")
+    elif isinstance(known, dict):
+        own = cast("dict[str, Any]", known)
+        for name in raw:
+            if name not in own:
+                raise msgspec.ValidationError(
+                    f"Object contains unknown field `{name}` - at `{where}`"
+                )
+            _refuse_unknown(raw[name], own[name], f"{where}.{name}")
 
 
 class MasterData:
@@ -65,6 +103,19 @@ class MasterData:
             )
         return found
 
+    async def facility_of(self, location: str) -> str:
+        """Return the one facility that has a location of this id."""
+        places = await self._registry.all_of(Location)
+        found = sorted({place.facility for place in places if place.id == location})
+        if len(found) != 1:
+            raise UnknownLocation(
+                f"{len(found)} facilities have a location {location}",
+                where="facility",
+                expected=f"one of {', '.join(found)}" if found else "a location of a facility",
+                fix="name the facility" if found else "add the location to its facility",
+            )
+        return found[0]
+
     async def preference_card(self, procedure: str, surgeon: str) -> PreferenceCard:
         """Return the surgeon's own card, else the card for everybody."""
         own = await self._registry.find(PreferenceCard, f"{procedure}/{surgeon}")
@@ -89,13 +140,20 @@ class MasterData:
         """Return the day at the facility: after midnight in UTC it may still be yesterday there."""
         return self.now(facility).date()
 
+    async def day_at(self, facility: str, moment: datetime) -> date:
+        """Return the day at the facility at a moment."""
+        return moment.astimezone(self._zone(facility)).date()
+
     def now(self, facility: str) -> datetime:
+        return self._clock().astimezone(self._zone(facility))
+
+    def _zone(self, facility: str) -> ZoneInfo:
         zone = self._zones.get(facility)
         if zone is None:
             raise UnknownLocation(
                 f"facility {facility} is not configured", fix="add it to facilities in gateway.toml"
             )
-        return self._clock().astimezone(zone)
+        return zone
 
     async def partner_of(self, supplier: str) -> TradingPartner:
         try:

@@ -50,6 +50,7 @@ DEPENDENCIES = (
     "redelivery",
     "labels",
     "crosswalk",
+    "places",
     "shelf",
 )
 """What handlers are given by name; `gateway/app.py` provides each."""

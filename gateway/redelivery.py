@@ -3,6 +3,7 @@
 from canonical.errors import StateConflict
 from gateway.wiring import Doors
 from ledger.ledger import Ledger
+from system_apis.ehr.hl7v2_feed.intake import UNREADABLE
 
 
 class Redelivery:
@@ -15,11 +16,11 @@ class Redelivery:
     async def redeliver(self, message: str) -> None:
         """Read the document again; when it is refused again, that is a new task."""
         kept = await self._ledger.messages.kept(message)
-        if kept.channel == "mllp" or kept.kind.partition("^")[1]:
-            await self._doors.hl7.accept(kept.body, "mllp" if kept.channel == "mllp" else "http")
-        elif kept.channel == "edi":
+        if kept.channel == "edi":
             await self._doors.x12.accept(kept.body, kept.party)
-        elif self._doors.fhir is not None and kept.channel == "http":
+        elif self._doors.fhir is not None and kept.kind.startswith("FHIR "):
             await self._doors.fhir.accept(kept.body, kept.party)
+        elif kept.channel == "mllp" or kept.kind == UNREADABLE or "^" in kept.kind:
+            await self._doors.hl7.accept(kept.body, "mllp" if kept.channel == "mllp" else "http")
         else:
             raise StateConflict("nobody reads this kind of document any more", where=message)

@@ -39,7 +39,7 @@ log = logging.getLogger("suture")
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a running gateway is found."""
+    """Where a running gateway is found; `url` is '' where no API is served."""
 
     parts: Parts
     url: str
@@ -127,17 +127,18 @@ async def running_gateway(
     """Run a gateway in these roles; on leaving, take no more, finish what is in hand, close."""
     wanted, notes = set(roles), list[str]()
     async with AsyncExitStack() as stack:
-        config = _with_port(config, notes)
+        if "api" in wanted:
+            config = _with_port(config, notes)
         parts = await stack.enter_async_context(open_parts(config, clock, stores))
         if "worker" in wanted:
             parts.ledger.worker.start()
             stack.push_async_callback(parts.ledger.worker.stop)
-        mllp = None
+        mllp, url = None, ""
         if "listener" in wanted:
             mllp = await stack.enter_async_context(_listening(parts, notes))
         if "api" in wanted:
             await stack.enter_async_context(_serving(parts))
-        url = f"http://{config.server.host}:{config.server.port}"
+            url = f"http://{config.server.host}:{config.server.port}"
         yield Running(parts=parts, url=url, mllp_port=mllp, notes=tuple(notes))
 
 

@@ -62,23 +62,30 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 def connect(config: Config, ledger: Ledger, upstreams: Upstreams, clock: Clock) -> Systems:
     """Plug the connectors in: another ERP is another class here, and nothing above notices."""
     zones = {facility.id: facility.zone for facility in config.facilities}
+    records = MasterData(ledger.registry, zones, clock)
+    # A partner may answer an order at once, in the HTTP response: that is an interchange like any.
+    on_answer = _x12_intake(config, ledger, records, clock).accept
     return Systems(
         erp=S4Hana(upstreams.client("erp"), config.erp, clock),
         charges=FhirChargeReview(upstreams.client("ehr")),
-        supplier_link=X12Sender(ledger.messages, upstreams.client, clock),
-        records=MasterData(ledger.registry, zones, clock),
+        supplier_link=X12Sender(ledger.messages, upstreams.client, clock, on_answer=on_answer),
+        records=records,
     )
 
 
 def open_doors(config: Config, ledger: Ledger, systems: Systems, clock: Clock) -> Doors:
     """Make the intakes."""
-    own = frozenset((part.split(":", 1)[0], part.split(":", 1)[1]) for part in config.edi.own)
     fhir = config.feeds.fhir
     return Doors(
         hl7=Hl7Intake(ledger.messages, ledger.vault, config.feeds.hl7v2, clock),
         fhir=FhirIntake(ledger.messages, ledger.vault, fhir, clock) if fhir else None,
-        x12=X12Intake(ledger.messages, systems.records.partner_named, own, clock),
+        x12=_x12_intake(config, ledger, systems.records, clock),
     )
+
+
+def _x12_intake(config: Config, ledger: Ledger, records: MasterData, clock: Clock) -> X12Intake:
+    own = frozenset((part.split(":", 1)[0], part.split(":", 1)[1]) for part in config.edi.own)
+    return X12Intake(ledger.messages, records.partner_named, own, clock)
 
 
 def flows(config: Config, systems: Systems) -> list[FlowDefinition]:

@@ -137,7 +137,8 @@ async def test_all_are_measured_in_every_round_until_one_fails(tmp_path: Path) -
     assert [each.state for each in rows] == ["measured", "void", "not run"]
 
 
-def test_people_see_which_row_is_void_and_which_target_is_missed() -> None:
+@pytest.mark.parametrize("width", [80, 150])
+def test_people_see_which_row_is_void_and_what_the_target_was(width: int) -> None:
     rows = (
         judged(row("ours"), [GOOD]),
         judged(row("theirs"), [GOOD._replace(fault="the server died")]),
@@ -157,7 +158,7 @@ def test_people_see_which_row_is_void_and_which_target_is_missed() -> None:
         conditions={"machine": "2 cores"},
     )
     printed = io.StringIO()
-    show(Console(file=printed, width=150), report)
+    show(Console(file=printed, width=width), report)
     text = printed.getvalue()
     for said in ("void: the server died", "not run: it is not installed", "≥ 8", "2 cores"):
         assert said in text

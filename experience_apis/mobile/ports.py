@@ -16,6 +16,12 @@ class Crosswalk(Protocol):
     async def resolve(self, codes: tuple[ItemCode, ...]) -> ItemId: ...
 
 
+class Places(Protocol):
+    """The hospital's locations; one that is nowhere or in several facilities is unknown."""
+
+    async def facility_of(self, location: str) -> str: ...
+
+
 class Shelf(Protocol):
     """Items and stock as the ERP counts them."""
 

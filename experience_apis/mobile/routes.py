@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from litestar import Request, Router, get, post
 from litestar.datastructures import State
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter, SkipValidation
 
 from canonical.request import RequestFacts
 from canonical.shipment import ReceivedLine
-from experience_apis.mobile.ports import Crosswalk, Labels, Shelf
+from experience_apis.mobile.ports import Crosswalk, Labels, Places, Shelf
 from experience_apis.mobile.views import (
     Availability,
     MobileReceipt,
@@ -23,7 +23,16 @@ from ledger.submission import Submitted
 from process_apis.receiving.intake import ReceiptReport, report_receipt
 from process_apis.usage_to_replenishment.intake import ReportedLine, UsageReport, report_usage
 
+Where = Annotated[str, QueryParameter(min_length=1, max_length=64)]
+Facility = Annotated[str, QueryParameter(max_length=64)]
 IdempotencyKey = Annotated[str, HeaderParameter(name="Idempotency-Key", max_length=128)]
+
+
+async def facility_meant(
+    location: Where, places: NamedDependency[SkipValidation[Places]], facility: Facility = ""
+) -> str:
+    """Return the facility that was named, else the one that has the location."""
+    return facility or await places.facility_of(location)
 
 
 @get(
@@ -31,19 +40,22 @@ IdempotencyKey = Annotated[str, HeaderParameter(name="Idempotency-Key", max_leng
     operation_id="showAvailability",
     summary="Scan anything: how much is there",
     scope="experience.mobile:read",
+    dependencies={"at_facility": Provide(facility_meant)},
 )
 async def show_availability(
     code: Annotated[str, PathParameter(max_length=256)],
-    location: Annotated[str, QueryParameter(min_length=1, max_length=64)],
-    facility: Annotated[str, QueryParameter(min_length=1, max_length=64)],
+    location: Where,
+    at_facility: NamedDependency[str],
     labels: NamedDependency[SkipValidation[Labels]],
     crosswalk: NamedDependency[SkipValidation[Crosswalk]],
     shelf: NamedDependency[SkipValidation[Shelf]],
 ) -> Availability:
-    """`code` is any barcode: GTIN, UDI, supplier SKU or item number, percent-encoded."""
+    """`code` is any barcode: GTIN, UDI, supplier SKU or item number, percent-encoded. `facility`
+    may be left out where only one has the location.
+    """
     label = labels.read(code)
     item = await shelf.item(await crosswalk.resolve(label.codes))
-    level = await shelf.stock(item.id, facility, location)
+    level = await shelf.stock(item.id, at_facility, location)
     return availability(item, level, label)
 
 

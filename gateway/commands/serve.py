@@ -47,6 +47,13 @@ def _with_ports(config: Config, http: int | None, mllp: int | None) -> Config:
     return config
 
 
+def ready(roles: list[Role], url: str, mllp_port: int | None) -> str:
+    """Say what runs here, and where it can be reached if it can."""
+    http = f" on {url}" if url else ""
+    mllp = f", MLLP on {mllp_port}" if mllp_port else ""
+    return f"suture ready: {', '.join(roles)}{http}{mllp}"
+
+
 async def serve(config: Config, roles: list[Role]) -> int:
     """Run in these roles until SIGTERM or SIGINT; then finish what is in hand."""
     stopped = asyncio.Event()
@@ -55,8 +62,7 @@ async def serve(config: Config, roles: list[Role]) -> int:
     async with running_gateway(config, roles) as running:
         for note in running.notes:
             print(f"suture: {note}", flush=True)
-        mllp = f", MLLP on {running.mllp_port}" if running.mllp_port else ""
-        print(f"suture ready: {', '.join(roles)} on {running.url}{mllp}", flush=True)
+        print(ready(roles, running.url, running.mllp_port), flush=True)
         await stopped.wait()
         print("suture stops: finishing what is in hand", flush=True)
     return 0

@@ -29,10 +29,10 @@ async def case_demand(
         for line in card.lines
     ]
     pars = await story.ask("par levels", records.par_levels, case.facility, place.id)
+    day = await story.ask("day of the case", records.day_at, case.facility, case.scheduled_at)
 
-    plan = await story.decide(
-        "what the case needs and what would be short", case_plan, case, place, card, levels, pars
-    )
+    needs = "what the case needs and what would be short"
+    plan = await story.decide(needs, case_plan, case, day, place, card, levels, pars)
     reservation = await story.step("reserve the items", stock.reserve, plan.reservation)
 
     units = {level.item: level.unit for level in levels}

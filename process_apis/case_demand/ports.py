@@ -1,5 +1,6 @@
 """What case demand needs of others, in canonical words."""
 
+from datetime import date, datetime
 from typing import Protocol
 
 from canonical.case import PreferenceCard
@@ -14,6 +15,7 @@ class MasterRecords(Protocol):
     async def location(self, facility: str, location: str) -> Location: ...
     async def preference_card(self, procedure: str, surgeon: str) -> PreferenceCard: ...
     async def par_levels(self, facility: str, location: str) -> list[ParLevel]: ...
+    async def day_at(self, facility: str, moment: datetime) -> date: ...
 
 
 class StockBook(Protocol):

@@ -12,7 +12,7 @@ from canonical.item import ItemId, Quantity
 from canonical.location import Location
 from canonical.requisition import Requisition, RequisitionLine
 
-VERSION = "case-demand-rules/1"
+VERSION = "case-demand-rules/2"
 
 
 class ProjectedShortage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -42,6 +42,7 @@ class CaseReadiness(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 def case_plan(
     case: SurgicalCase,
+    day: date,
     place: Location,
     card: PreferenceCard,
     levels: list[StockLevel],
@@ -49,7 +50,7 @@ def case_plan(
 ) -> CasePlan:
     """Reserve what the card says; an item is short when the stock projected after the case is under
     its safety level. Projected = on hand, less what is promised to others, plus what is on order or
-    requested.
+    requested. `day` is the day of the case at the hospital.
     """
     stock = {level.item: level for level in levels}
     thresholds = {par.item: par for par in pars}
@@ -68,7 +69,7 @@ def case_plan(
                     supplier=par.supplier,
                 )
             )
-    return CasePlan(reservation=_reservation(case, place, card), shortages=tuple(shortages))
+    return CasePlan(reservation=_reservation(case, day, place, card), shortages=tuple(shortages))
 
 
 def _needed(card: PreferenceCard, stock: dict[ItemId, StockLevel]) -> dict[ItemId, Decimal]:
@@ -87,12 +88,14 @@ def _needed(card: PreferenceCard, stock: dict[ItemId, StockLevel]) -> dict[ItemI
     return total
 
 
-def _reservation(case: SurgicalCase, place: Location, card: PreferenceCard) -> Reservation:
+def _reservation(
+    case: SurgicalCase, day: date, place: Location, card: PreferenceCard
+) -> Reservation:
     return Reservation(
         case=case.case,
         facility=case.facility,
         cost_center=place.cost_center,
-        needed_on=case.scheduled_at.date(),
+        needed_on=day,
         lines=tuple(
             ReservationLine(item=line.item, quantity=line.quantity, location=place.id)
             for line in card.lines
@@ -111,7 +114,7 @@ def requisitions(
             location=place.id,
             cost_center=place.cost_center,
             supplier=supplier,
-            needed_on=_needed_on(case),
+            needed_on=plan.reservation.needed_on,
             lines=tuple(
                 RequisitionLine(
                     item=short.item,
@@ -125,7 +128,3 @@ def requisitions(
         )
         for supplier in suppliers
     ]
-
-
-def _needed_on(case: SurgicalCase) -> date:
-    return case.scheduled_at.date()

@@ -4,7 +4,10 @@ reviewed, and what fell below par is bought again.
 usage → every line checked (item, unit, lot, serial) → consumption → cost → charge review
 → below par?
 Nothing is posted before every line has passed. A serial counts once, whoever reports it.
+Lines are judged by the day of use; documents are dated today.
 """
+
+from datetime import date
 
 import msgspec
 
@@ -57,8 +60,9 @@ async def usage_to_replenishment(
     charges: ChargeDesk,
 ) -> UsagePosted:
     place = await story.ask("place of use", records.location, usage.facility, usage.location)
+    day = await story.ask("day of use", records.day_at, usage.facility, usage.occurred_at)
     reported = await _reported_once(story, usage)
-    checked = [await _checked(story, line, usage, place, records, stock) for line in reported]
+    checked = [await _checked(story, line, day, place, records, stock) for line in reported]
     lines = await _counted_once(story, tuple(checked))
     if not lines:
         return UsagePosted(lines=())
@@ -76,7 +80,7 @@ async def usage_to_replenishment(
     cost = await story.decide("cost of the case", case_cost, movement, posted)
     journal = await story.step("post the cost", costs.post_cost, cost)
 
-    recorded = await _charged(story, usage, lines, posted, charges)
+    recorded = await _charged(story, usage, day, lines, posted, charges)
     count = await _replenish(story, lines, place, posted, records, stock)
     return UsagePosted(
         lines=lines, movement=posted, cost=journal, charge=recorded, requisitions=count
@@ -84,10 +88,10 @@ async def usage_to_replenishment(
 
 
 async def _reported_once(story: Story, usage: UsageEvent) -> list[UsageLine]:
-    """Leave out lines that came before under the sender's own line number."""
+    """Leave out lines that came before under the sender's own line number of the encounter."""
     fresh = list[UsageLine]()
     for line in usage.lines:
-        name = f"{usage.source}/{line.reference}"
+        name = f"{usage.source}/{usage.encounter or usage.case}/{line.reference}"
         if not line.reference or (await story.claim("usage-line", name)).mine:
             fresh.append(line)
     return fresh
@@ -96,7 +100,7 @@ async def _reported_once(story: Story, usage: UsageEvent) -> list[UsageLine]:
 async def _checked(
     story: Story,
     line: UsageLine,
-    usage: UsageEvent,
+    day: date,
     place: Location,
     records: MasterRecords,
     stock: StockBook,
@@ -106,10 +110,9 @@ async def _checked(
     lot = None
     if item.lot_controlled and line.lot:
         lot = await story.ask(
-            f"lot of {found}", stock.lot, found, usage.facility, place.id, line.lot
+            f"lot of {found}", stock.lot, found, place.facility, place.id, line.lot
         )
-    today = await story.ask("today at the hospital", records.today, usage.facility)
-    return await story.decide(f"{found} may be posted", postable_line, line, item, lot, today)
+    return await story.decide(f"{found} may be posted", postable_line, line, item, lot, day)
 
 
 async def _counted_once(
@@ -138,12 +141,13 @@ async def _counted_once(
 async def _charged(
     story: Story,
     usage: UsageEvent,
+    day: date,
     lines: tuple[ResolvedUsage, ...],
     posted: PostedMovement,
     charges: ChargeDesk,
 ) -> RecordedCharge:
     """Hand the charge to its reviewer: the one effect of this flow that may see the patient."""
-    charge = await story.decide("charge to review", charge_review, usage, lines, posted)
+    charge = await story.decide("charge to review", charge_review, usage, day, lines, posted)
     recorded = await story.disclose(
         "record the charge for review",
         charges.record_charge,

@@ -1,6 +1,6 @@
 """What usage to replenishment needs of others, in canonical words."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from canonical.charge import ChargeReview, CostPosting, PostedJournal, RecordedCharge
@@ -17,6 +17,7 @@ class MasterRecords(Protocol):
     async def par_levels(self, facility: str, location: str) -> list[ParLevel]: ...
     async def resolve(self, codes: tuple[ItemCode, ...]) -> ItemId: ...
     async def today(self, facility: str) -> date: ...
+    async def day_at(self, facility: str, moment: datetime) -> date: ...
 
 
 class StockBook(Protocol):

@@ -10,12 +10,12 @@ from canonical.location import Location
 from canonical.requisition import Requisition, RequisitionLine
 from canonical.usage import ResolvedUsage, UsageEvent, UsageLine
 
-VERSION = "usage-rules/1"
+VERSION = "usage-rules/2"
 
 
-def postable_line(line: UsageLine, item: Item, lot: Lot | None, today: date) -> ResolvedUsage:
+def postable_line(line: UsageLine, item: Item, lot: Lot | None, day: date) -> ResolvedUsage:
     """Return the line as it may be posted, or raise why it may not: inactive, no such unit, nothing
-    used, lot or serial missing, one serial for several pieces, batch expired.
+    used, lot or serial missing, one serial for several pieces, expired on the `day` of use.
     """
     if not item.active:
         other = f"use {item.substitute}" if item.substitute else "reactivate or replace the item"
@@ -33,11 +33,7 @@ def postable_line(line: UsageLine, item: Item, lot: Lot | None, today: date) -> 
         raise UnknownLot(
             f"item {item.id}: one serial for {quantity.value} pieces", expected="one line a piece"
         )
-    if lot is not None and lot.expires is not None and lot.expires < today:
-        raise ItemExpired(
-            f"lot {lot.number} of {item.id} expired on {lot.expires}",
-            fix="report the use of an expired item, then retry with the right lot or abandon",
-        )
+    _refuse_expired(line, item, lot, day)
     return ResolvedUsage(
         item=item.id,
         description=item.description,
@@ -46,6 +42,18 @@ def postable_line(line: UsageLine, item: Item, lot: Lot | None, today: date) -> 
         serial=line.serial,
         implant=item.kind == "implant",
     )
+
+
+def _refuse_expired(line: UsageLine, item: Item, lot: Lot | None, day: date) -> None:
+    """Raise when it was expired on `day`: by the date of the lot, else by that of the label."""
+    expires = (lot.expires if lot else None) or line.expires
+    if expires is not None and expires < day:
+        number = lot.number if lot else line.lot
+        named = f"lot {number} of {item.id}" if number else item.id
+        raise ItemExpired(
+            f"{named} expired on {expires}",
+            fix="report the use of an expired item, then retry with the right lot or abandon",
+        )
 
 
 def consumption(
@@ -89,13 +97,13 @@ def case_cost(movement: Movement, posted: PostedMovement) -> CostPosting:
 
 
 def charge_review(
-    usage: UsageEvent, lines: tuple[ResolvedUsage, ...], posted: PostedMovement
+    usage: UsageEvent, day: date, lines: tuple[ResolvedUsage, ...], posted: PostedMovement
 ) -> ChargeReview:
-    """Return what a charge reviewer needs, under the context token."""
+    """Return what a charge reviewer needs, under the context token; `day` is the day of use."""
     return ChargeReview(
         context_token=usage.context_token,
         facility=usage.facility,
-        occurred_on=usage.occurred_at.date(),
+        occurred_on=day,
         procedure=usage.procedure,
         movement=posted.document,
         lines=tuple(

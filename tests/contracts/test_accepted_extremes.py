@@ -72,7 +72,7 @@ def test_what_is_accepted_never_ends_in_a_fault_of_ours(client):
     """What the contract lets in is done, or refused by name to a person who can act on it."""
     handed_in = dict[str, Any]()
     for number, (path, body) in enumerate(extremes()):
-        told = body if path.endswith("requisitions") else {"encounter": f"V-{number}"} | body
+        told = body if path.endswith("requisitions") else {"encounter": f"EXTREME-{number}"} | body
         answer = client.post(path, json=told)
         assert answer.status_code == 202, (body, answer.text)
         handed_in[answer.json()["transaction"]] = body

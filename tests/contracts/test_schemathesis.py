@@ -7,8 +7,9 @@ that operation alone, and the reason stands beside it.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -31,6 +32,7 @@ from schemathesis.openapi.checks import (
 )
 
 from gateway.openapi import TIERS
+from tests.contracts.conftest import Served
 from tests.contracts.raw_documents import documents
 
 FOLDER = Path(__file__).resolve().parents[2] / "openapi"
@@ -97,35 +99,51 @@ def committed(tier: str) -> Any:
     return document
 
 
-ONE_BY_ONE = configured(examples=60, phases=("examples", "coverage", "fuzzing"))
+PATHS = {path: tier for tier in TIERS for path in committed(tier)["paths"]}
 
 
-@schemathesis.pytest.parametrize(
-    **{tier: schemathesis.openapi.from_dict(committed(tier), config=ONE_BY_ONE) for tier in TIERS}
-)
-def test_an_operation_keeps_its_contract(case, served):
-    case.call_and_validate(base_url=served.url, headers=served.headers)
+class Run(NamedTuple):
+    """What a run came to: how many calls it made, and what it found, with a command to see it."""
+
+    calls: int
+    failures: list[Failure]
+    told: list[str]
 
 
-def failures(document: dict[str, Any], config: SchemathesisConfig, served: Any) -> list[Failure]:
-    """Run the configured phases; return what was found, as the command line would print it."""
+def run(document: dict[str, Any], config: SchemathesisConfig, served: Served) -> Run:
+    """Run the configured phases on a document."""
     schema = schemathesis.openapi.from_dict(document, config=config)
     schema.config.update(base_url=served.url, headers=served.headers)
-    found = list[Failure]()
+    calls, found, told = 0, list[Failure](), list[str]()
     for event in engine.from_schema(schema).execute():
         if isinstance(event, NonFatalError):
             raise event.value
         if isinstance(event, ScenarioFinished):
-            for checks in event.recorder.checks.values():
-                found += [check.failure_info.failure for check in checks if check.failure_info]
-    return found
+            calls += len(event.recorder.interactions)
+            for check in chain.from_iterable(event.recorder.checks.values()):
+                if check.failure_info:
+                    failure, again = check.failure_info.failure, check.failure_info.code_sample
+                    found.append(failure)
+                    told.append(f"{failure.title}: {failure.message}\n{again}")
+    return Run(calls, found, told)
 
 
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_keeps_its_contract(path, served):
+    document = committed(PATHS[path])
+    document["paths"] = {path: document["paths"][path]}
+    config = configured(examples=60, phases=["examples", "coverage", "fuzzing"])
+    ran = run(document, config, served)
+    assert ran.told == []
+    assert ran.calls > 10
+
+
+@pytest.mark.parametrize("tier", ["process", "experience"])
 def test_calls_that_follow_from_each_other_keep_the_contract(tier, served):
     """Links of the document, and those that its names suggest: hand in, then look it up."""
-    config = configured(examples=20, phases=["stateful"])
-    assert failures(committed(tier), config, served) == []
+    ran = run(committed(tier), configured(examples=20, phases=["stateful"]), served)
+    assert ran.told == []
+    assert ran.calls > 10
 
 
 TASKS, ORDER = "/process/v1/tasks", "/process/v1/orders/{number}"
@@ -181,5 +199,5 @@ def test_a_document_that_is_wrong_is_found_out(fault, served):
     document["paths"] = {path: {"get": document["paths"][path]["get"]} for path in (TASKS, ORDER)}
     lie(document)
     config = configured(examples=5, phases=["coverage", "fuzzing"])
-    found = {type(failure) for failure in failures(document, config, served)}
-    assert expected in found
+    ran = run(document, config, served)
+    assert expected in {type(failure) for failure in ran.failures}

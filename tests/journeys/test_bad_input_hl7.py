@@ -114,6 +114,20 @@ async def test_each_bad_message_gets_its_code_and_its_task_over_both_channels(st
     await floor.until("GOOD", ended("case-demand"), "the good one is worked on")
 
 
+async def test_what_came_over_http_is_read_again_as_what_it_was(stage: Stage):
+    floor = Floor(stage)
+    for body in ("hello", siu("AGAIN", kind="ADT^A01^ADT_A01")):
+        await floor.send(
+            stage.people["ehr"], "POST", "/system/v1/ehr/hl7v2", content=body, headers=ER7
+        )
+        (task,) = await floor.tasks()
+        assert (await floor.resolve(task, "retry")).status == 200
+        (again,) = await floor.tasks()
+        assert again["id"] != task["id"]
+        assert (again["title"], again["reason"]) == (task["title"], task["reason"])
+        assert (await floor.resolve(again, "abandon", "not for us")).status == 200
+
+
 async def test_what_is_no_frame_leaves_a_reason_once_and_the_listener_goes_on(stage: Stage):
     floor = Floor(stage)
     whole = framed(siu("WHOLE"))

@@ -13,6 +13,7 @@ from canonical.location import Location
 from process_apis.case_demand.rules import CasePlan, case_plan, requisitions
 
 INSERT, FEMUR, SUTURE = ItemId("IMP-1"), ItemId("IMP-2"), ItemId("CON-1")
+DAY = date(2026, 5, 11)
 ROOM = Location(id="OR01", facility="1710", cost_center="CC-OR")
 CASE = SurgicalCase(
     facility="1710",
@@ -55,7 +56,7 @@ def par(item: ItemId, safety: str, full: str, supplier: str = "S-1") -> ParLevel
 
 
 def plan_for(stock: StockLevel, needed: str) -> CasePlan:
-    return case_plan(CASE, ROOM, card(line(INSERT, needed)), [stock], [par(INSERT, "3", "8")])
+    return case_plan(CASE, DAY, ROOM, card(line(INSERT, needed)), [stock], [par(INSERT, "3", "8")])
 
 
 @pytest.mark.parametrize(
@@ -86,20 +87,22 @@ def test_a_shortage_says_how_it_was_reckoned():
 
 
 def test_an_item_without_a_par_level_is_reserved_and_never_bought():
-    plan = case_plan(CASE, ROOM, card(line(INSERT, "9")), [level(INSERT, "1")], [])
+    plan = case_plan(CASE, DAY, ROOM, card(line(INSERT, "9")), [level(INSERT, "1")], [])
     assert plan.shortages == ()
     assert [one.item for one in plan.reservation.lines] == [INSERT]
 
 
 def test_an_item_that_is_on_the_card_twice_is_short_by_both_lines():
     twice = card(line(INSERT, "1"), line(INSERT, "1"))
-    (short,) = case_plan(CASE, ROOM, twice, [level(INSERT, "4")], [par(INSERT, "3", "8")]).shortages
+    (short,) = case_plan(
+        CASE, DAY, ROOM, twice, [level(INSERT, "4")], [par(INSERT, "3", "8")]
+    ).shortages
     assert (short.needed, short.to_order) == (2, 6)
 
 
 def test_a_card_in_another_unit_than_the_stock_is_refused_instead_of_counted_wrong():
     with pytest.raises(WrongUnit, match="27447 asks for IMP-1 by BX") as refused:
-        case_plan(CASE, ROOM, card(line(INSERT, "1", "BX")), [level(INSERT, "4")], [])
+        case_plan(CASE, DAY, ROOM, card(line(INSERT, "1", "BX")), [level(INSERT, "4")], [])
     assert refused.value.expected == "EA"
 
 
@@ -107,7 +110,7 @@ def test_the_reservation_is_for_the_case_on_its_day_at_its_room_and_cost_centre(
     reservation = plan_for(level(INSERT, "9"), "2").reservation
     assert reservation.case == "case-pseudonym"
     assert (reservation.facility, reservation.cost_center) == ("1710", "CC-OR")
-    assert reservation.needed_on == date(2026, 5, 12)
+    assert reservation.needed_on == DAY
     (reserved,) = reservation.lines
     assert (reserved.quantity, reserved.location) == (
         Quantity(value=Decimal(2), unit="EA"),
@@ -118,6 +121,7 @@ def test_the_reservation_is_for_the_case_on_its_day_at_its_room_and_cost_centre(
 def test_what_is_short_is_asked_for_once_a_supplier():
     plan = case_plan(
         CASE,
+        DAY,
         ROOM,
         card(line(INSERT, "1"), line(FEMUR, "1"), line(SUTURE, "1")),
         [level(INSERT, "0"), level(FEMUR, "0"), level(SUTURE, "0")],
@@ -133,7 +137,7 @@ def test_what_is_short_is_asked_for_once_a_supplier():
         "S-2": [(INSERT, 5, "EA"), (SUTURE, 6, "BX")],
     }
     assert {(one.location, one.cost_center, one.needed_on) for one in wanted} == {
-        ("OR01", "CC-OR", date(2026, 5, 12))
+        ("OR01", "CC-OR", DAY)
     }
     assert {one.origin for one in wanted} == {"case-demand"}
 

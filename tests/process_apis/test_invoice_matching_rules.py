@@ -85,8 +85,8 @@ def invoice(*lines: InvoiceLine, **changed: object) -> Invoice:
     return Invoice(number="INV-1", order=ORDER.number, invoiced_on=DAY, lines=lines, **facts)
 
 
-def match(asked: Invoice, receipts=ALL, tolerance: MatchTolerance = EXACT) -> Verdict:
-    return three_way_match(ORDER, receipts, asked, tolerance)
+def match(asked: Invoice, receipts=ALL, tolerance: MatchTolerance = EXACT, before=()) -> Verdict:
+    return three_way_match(ORDER, receipts, before, asked, tolerance)
 
 
 def reasons(verdict: Verdict) -> list[tuple[int, str]]:
@@ -225,6 +225,70 @@ def test_more_than_was_ordered_is_never_paid_however_it_is_spread(lines, line_10
 
 
 @pytest.mark.parametrize(
+    ("before", "asked", "receipts", "found", "waits"),
+    [
+        ((billed(10, "1"),), invoice(billed(10, "1")), ALL, [], False),
+        ((billed(20, "5"),), invoice(billed(10, "2")), ALL, [], False),
+        ((billed(10, "2"), billed(10, "-2")), invoice(billed(10, "2")), ALL, [], False),
+        ((billed(None, "2"),), invoice(billed(10, "2")), ALL, [], False),
+        (
+            (billed(10, "2"),),
+            invoice(billed(10, "2")),
+            ALL,
+            [
+                "2 billed, 0 of 2 ordered are still to be billed",
+                "72 billed, 0 of 72 received are still to be billed",
+            ],
+            False,
+        ),
+        (
+            (billed(10, "1"), billed(10, "1")),
+            invoice(billed(None, "1", supplier_sku="SKU-10")),
+            ALL,
+            [
+                "1 billed, 0 of 2 ordered are still to be billed",
+                "36 billed, 0 of 72 received are still to be billed",
+            ],
+            False,
+        ),
+        (
+            (billed(10, "3"),),
+            invoice(billed(10, "1")),
+            ALL,
+            [
+                "1 billed, 0 of 2 ordered are still to be billed",
+                "36 billed, 0 of 72 received are still to be billed",
+            ],
+            False,
+        ),
+        (
+            (billed(10, "1"),),
+            invoice(billed(10, "1")),
+            (received((10, "36")),),
+            ["36 billed, 0 of 36 received are still to be billed"],
+            True,
+        ),
+        ((billed(10, "1"),), invoice(billed(10, "1")), (received((10, "72")),), [], False),
+    ],
+    ids=[
+        "the-rest",
+        "another-line",
+        "billed-and-credited",
+        "of-no-line",
+        "all-again",
+        "billed-in-two-invoices",
+        "more-billed-than-ordered",
+        "the-rest-has-not-come",
+        "the-rest-has-come",
+    ],
+)
+def test_what_was_billed_before_is_not_to_be_billed_again(before, asked, receipts, found, waits):
+    verdict = match(asked, receipts, before=before)
+    assert [reason for _, reason in reasons(verdict)] == found
+    assert (verdict.result.matched, verdict.awaits_receipt) == (not found, waits)
+
+
+@pytest.mark.parametrize(
     ("asked", "receipts", "missing"),
     [
         (invoice(billed(10, "2")), (), [(10, "72 billed, 0 received")]),
@@ -269,7 +333,7 @@ def test_an_invoice_that_mixes_currencies_cannot_be_added_up():
 
 def test_a_line_that_was_ordered_for_nothing_lacks_no_goods():
     empty = msgspec.structs.replace(ORDER, lines=(ordered(10, "0", "0"),))
-    verdict = three_way_match(empty, (), invoice(billed(10, "0")), EXACT)
+    verdict = three_way_match(empty, (), (), invoice(billed(10, "0")), EXACT)
     assert verdict.result.matched
 
 

@@ -28,6 +28,7 @@ from process_apis.usage_to_replenishment.rules import (
 )
 
 TODAY = date(2026, 5, 12)
+YESTERDAY = date(2026, 5, 11)
 ROOM = Location(id="OR01", facility="1710", cost_center="CC-OR")
 SUTURE = Item(
     id=ItemId("CON-1"),
@@ -45,7 +46,7 @@ INSERT = Item(
 )
 
 
-def used(value: str = "1", unit: str = "EA", **batch: str) -> UsageLine:
+def used(value: str = "1", unit: str = "EA", **batch: object) -> UsageLine:
     return UsageLine(
         codes=(ItemCode(scheme="erp", value="X"),),
         quantity=Quantity(value=Decimal(value), unit=unit),
@@ -74,10 +75,19 @@ def but(item: Item, **changed: object) -> Item:
         (
             used(serial="S-1"),
             INSERT,
-            lot(TODAY - timedelta(days=1)),
+            lot(YESTERDAY),
             ItemExpired,
             "lot L-1 of IMP-1 expired on 2026-05-11",
         ),
+        (
+            used(serial="S-1", expires=YESTERDAY),
+            INSERT,
+            lot(),
+            ItemExpired,
+            "lot L-1 of IMP-1 expired on 2026-05-11",
+        ),
+        (used(lot="X", expires=YESTERDAY), SUTURE, None, ItemExpired, "lot X of CON-1 expired"),
+        (used(expires=YESTERDAY), SUTURE, None, ItemExpired, ": CON-1 expired on 2026-05-11"),
     ],
 )
 def test_usage_that_may_not_be_posted_is_refused_by_name(
@@ -102,6 +112,14 @@ def test_an_inactive_item_names_its_substitute_where_there_is_one(substitute, fi
 def test_a_batch_may_be_used_up_to_its_last_day(expires: date | None):
     kept = postable_line(used(serial="S-1"), INSERT, lot(expires), TODAY)
     assert (kept.item, kept.lot, kept.serial, kept.implant) == ("IMP-1", "L-1", "S-1", True)
+
+
+@pytest.mark.parametrize(
+    ("of_the_lot", "of_the_label"), [(TODAY, YESTERDAY), (None, TODAY), (None, None)]
+)
+def test_the_hospitals_own_date_of_a_lot_goes_before_its_label(of_the_lot, of_the_label):
+    line = used(serial="S-1", expires=of_the_label)
+    assert postable_line(line, INSERT, lot(of_the_lot), TODAY).lot == "L-1"
 
 
 def test_what_was_used_by_the_box_is_posted_in_base_units():
@@ -167,13 +185,13 @@ def test_the_cost_of_the_movement_goes_to_its_case():
 
 
 def test_the_charge_to_review_has_the_batch_and_only_the_token_of_the_patient():
-    charge = charge_review(USAGE, LINES, POSTED)
+    charge = charge_review(USAGE, YESTERDAY, LINES, POSTED)
     assert (charge.context_token, charge.procedure, charge.movement) == (
         "token",
         "27447",
         "4900000001",
     )
-    assert charge.occurred_on == TODAY
+    assert charge.occurred_on == YESTERDAY
     (line,) = charge.lines
     assert (line.item, line.lot, line.serial, line.quantity.unit) == ("IMP-1", "L-1", "S-1", "EA")
 

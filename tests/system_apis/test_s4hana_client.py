@@ -516,6 +516,36 @@ async def test_a_receipt_that_names_nothing_on_the_order_is_refused(
         await erp.post_receipt(came(**line), order, key="receipt")
 
 
+@pytest.mark.parametrize(
+    ("besides", "standing", "billed"),
+    [
+        ("", {}, [(1, "3", "BX")]),
+        ("INV-5502", {}, [(1, "3", "BX")]),
+        ("INV-5501", {}, []),
+        ("", {"IsReversed": True, "ReverseDocument": "5105600102"}, []),
+        ("", {"SupplierInvoiceStatus": "A"}, []),
+        ("", {"SupplierInvoiceIDByInvcgParty": ""}, [(1, "3", "BX")]),
+    ],
+    ids=["all", "besides-another", "besides-itself", "reversed", "parked", "without-a-number"],
+)
+async def test_what_was_billed_of_an_order_is_known_by_its_lines(
+    besides: str, standing: dict[str, object], billed: list[tuple[int, str, str]]
+):
+    app = create_app(Settings(clock=lambda: NOW))
+    erp = S4Hana(client(app), S4Settings(), lambda: NOW)
+    order = await placed(erp)
+    assert await erp.invoiced(order.number) == ()
+    await erp.post_receipt(came(), order, key="receipt")
+    await erp.post_invoice(bill(), key="invoice")
+    table = app.state.system.store["A_SupplierInvoice"]
+    for row in list(table.rows()):
+        table.update(row, **standing)
+    lines = await erp.invoiced(order.number, besides)
+    told = [(line.order_line, f"{line.quantity.value}", line.quantity.unit) for line in lines]
+    assert told == billed
+    assert await erp.invoiced("4599999999") == ()
+
+
 async def test_an_invoice_that_others_entered_is_a_conflict():
     erp, _ = connected()
     order = await placed(erp)

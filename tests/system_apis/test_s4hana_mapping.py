@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from canonical.charge import CostPosting
@@ -372,6 +373,48 @@ def test_the_value_of_a_document_is_its_debits():
     assert posted is not None
     assert posted.amount == Money(amount=Decimal("20.00"))
     assert finance.posted_journal([]) is None
+
+
+def billing(**changes: object) -> wire_finance.InvoiceItem:
+    item = wire_finance.InvoiceItem(
+        SupplierInvoiceItem="000001",
+        PurchaseOrder="4500000001",
+        PurchaseOrderItem="00010",
+        DocumentCurrency="USD",
+        SupplierInvoiceItemAmount=Decimal("225.00"),
+        PurchaseOrderQuantityUnit="BX",
+        QuantityInPurchaseOrderUnit=Decimal("3.000"),
+        SupplierInvoice="5105600101",
+        FiscalYear="2026",
+    )
+    return msgspec.structs.replace(item, **changes)
+
+
+@pytest.mark.parametrize(
+    ("header", "item", "boxes"),
+    [
+        ({}, {}, [3]),
+        ({"SupplierInvoiceStatus": "A"}, {}, []),
+        ({"IsReversed": True}, {}, []),
+        ({"IsReversal": True}, {}, []),
+        ({"FiscalYear": "2025"}, {}, []),
+        ({"SupplierInvoiceIsCreditMemo": "X"}, {}, [-3]),
+        ({}, {"IsSubsequentDebitCredit": "X"}, []),
+        ({}, {"SuplrInvcDeliveryCostCndnType": "FRA1"}, []),
+        ({}, {"QuantityInPurchaseOrderUnit": Decimal(0)}, []),
+    ],
+    ids=[
+        *("posted", "parked", "reversed", "reversal", "other-year"),
+        *("credit-memo", "subsequent", "delivery-costs", "no-quantity"),
+    ],
+)
+def test_only_posted_invoices_bill_goods_and_a_credit_memo_gives_them_back(header, item, boxes):
+    told = {"SupplierInvoice": "5105600101", "FiscalYear": "2026", "SupplierInvoiceStatus": "5"}
+    document = wire_finance.InvoiceDocument(**told | header)
+    lines = finance.billed([billing(**item)], [document])
+    assert [line.quantity.value for line in lines] == boxes
+    assert {(line.order_line, line.quantity.unit) for line in lines} <= {(10, "BX")}
+    assert {line.unit_price.amount for line in lines} <= {Decimal(75)}
 
 
 def test_a_negative_cost_swaps_debit_and_credit_and_text_is_escaped():

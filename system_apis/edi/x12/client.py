@@ -93,7 +93,7 @@ class X12Sender:
         if self._on_answer and answer.startswith(b"ISA"):
             # A garbled answer is kept as a task by the intake; the order has gone out all the same.
             with contextlib.suppress(MalformedMessage):
-                await self._on_answer(answer, partner.supplier)
+                await self._on_answer(answer, partner.client or partner.supplier)
         return TransmissionReceipt(
             partner=partner.supplier,
             interchange=interchange,

@@ -48,7 +48,9 @@ from standards.hl7v2.reader import read
 from system_apis.ehr.hl7v2_feed.mapping import VERSION, surgical_case, usage_event
 from system_apis.ehr.hl7v2_feed.wire import Feed
 
-_UNREADABLE = "unreadable"
+UNREADABLE = "unreadable"
+"""The kind of a message whose MSH-9 says nothing that could be one."""
+
 _KIND = re.compile(r"[A-Z][A-Z0-9]{2}\^[A-Z][A-Z0-9]{2}")
 _LONGEST_CONTROL_ID = 199
 
@@ -96,13 +98,13 @@ class Hl7Intake:
         digest = hashlib.sha256(partial).hexdigest()
         arrival = Arrival(
             channel="mllp",
-            kind=_UNREADABLE,
+            kind=UNREADABLE,
             sender=named or peer,
             body=partial,
             answer=b"",
             identity=f"mllp|piece|{peer}|{digest}",
             refusal=msgspec.structs.replace(
-                _task(_UNREADABLE, failure), affected=named or peer, actions=("acknowledge",)
+                _task(UNREADABLE, failure), affected=named or peer, actions=("acknowledge",)
             ),
         )
         try:
@@ -115,7 +117,7 @@ class Hl7Intake:
         kind = "^".join((head.first(9), head.first(9, 2)))
         kept = Arrival(
             channel=channel,
-            kind=kind if _KIND.fullmatch(kind) else _UNREADABLE,
+            kind=kind if _KIND.fullmatch(kind) else UNREADABLE,
             sender=_sender(head),
             body=raw,
             mapping=VERSION,
