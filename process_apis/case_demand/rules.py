@@ -12,7 +12,7 @@ from canonical.item import ItemId, Quantity
 from canonical.location import Location
 from canonical.requisition import Requisition, RequisitionLine
 
-VERSION = "case-demand-rules/2"
+VERSION = "case-demand-rules/1"
 
 
 class ProjectedShortage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

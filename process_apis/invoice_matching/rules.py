@@ -10,7 +10,7 @@ from canonical.order import OrderLine, PurchaseOrder
 from canonical.shipment import PostedReceipt
 from canonical.task import TaskDraft
 
-VERSION = "three-way-match/2"
+VERSION = "three-way-match/1"
 
 
 class MatchTolerance(

@@ -37,6 +37,9 @@ async def requisition_to_order(
     contracts: ContractBook,
     policy: ApprovalPolicy,
 ) -> RequisitionOutcome:
+    await story.ask(
+        "where it is needed", contracts.location, requisition.facility, requisition.location
+    )
     center = await story.ask("cost centre and budget", erp.cost_center, requisition.cost_center)
     supplier = await story.ask("supplier", erp.supplier, requisition.supplier)
     items = [

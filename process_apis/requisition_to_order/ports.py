@@ -5,7 +5,7 @@ from typing import Protocol
 
 from canonical.contract import ContractPrice
 from canonical.item import Item, ItemId
-from canonical.location import CostCenter
+from canonical.location import CostCenter, Location
 from canonical.order import PurchaseOrder
 from canonical.requisition import PricedRequisition
 from canonical.supplier import Supplier
@@ -27,7 +27,8 @@ class Purchasing(Protocol):
 
 
 class ContractBook(Protocol):
-    """Contract prices, and what day it is at the hospital."""
+    """Contract prices, places that may order, and what day it is at the hospital."""
 
+    async def location(self, facility: str, location: str) -> Location: ...
     async def prices(self, supplier: str, item: ItemId) -> list[ContractPrice]: ...
     async def today(self, facility: str) -> date: ...

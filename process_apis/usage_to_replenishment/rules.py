@@ -10,7 +10,7 @@ from canonical.location import Location
 from canonical.requisition import Requisition, RequisitionLine
 from canonical.usage import ResolvedUsage, UsageEvent, UsageLine
 
-VERSION = "usage-rules/2"
+VERSION = "usage-rules/1"
 
 
 def postable_line(line: UsageLine, item: Item, lot: Lot | None, day: date) -> ResolvedUsage:

@@ -7,6 +7,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from canonical.errors import UnsupportedMessage
 from canonical.request import RequestFacts
 
 _ER7 = "x-application/hl7-v2+er7"
@@ -56,11 +57,15 @@ async def send_hl7v2(
 )
 async def send_fhir(
     request: Request[Any, Any, State],
-    fhir: NamedDependency[SkipValidation[FhirDoor]],
+    fhir: NamedDependency[SkipValidation[FhirDoor | None]],
     facts: NamedDependency[SkipValidation[RequestFacts]],
 ) -> Response[bytes]:
     """Hand in a FHIR R4 Bundle, Procedure or DeviceUseStatement; failures are OperationOutcomes."""
     sender = facts.principal.client if facts.principal else ""
+    if fhir is None:
+        raise UnsupportedMessage(
+            "no FHIR feed is configured here", fix="add feeds.fhir to gateway.toml"
+        )
     status, answer = await fhir.accept(await request.body(), sender)
     return Response(answer, status_code=status, media_type=_FHIR)
 

@@ -16,8 +16,8 @@ import pytest
 from gateway.authorization import ClientBook
 from gateway.config import load
 from gateway.demo.hospital import pack
-from gateway.demo.servers import vendor_system
 from gateway.demo.people import SCOPES, Person
+from gateway.demo.servers import vendor_system
 from gateway.demo.stage import Stage
 from gateway.demo.story import BASEPLATE, FEMUR, INSERT, Story
 from gateway.runtime import Stores, free_port, open_parts

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001 - an ASGI application takes scope, receive and send, used or not
 import pytest
 
 from policies.max_body import MaxBody

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001 - an ASGI application takes scope, receive and send, used or not
 import httpx
 
 from policies.correlation_id import CorrelationId

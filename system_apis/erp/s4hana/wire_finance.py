@@ -39,7 +39,7 @@ class InvoiceDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     SupplierInvoiceIsCreditMemo: str = ""
     IsReversal: bool = False
     IsReversed: bool = False
-    to_SuplrInvcItemPurOrdRef: Results[InvoiceItem] = Results()  # noqa: N815 - the vendor's name
+    to_SuplrInvcItemPurOrdRef: Results[InvoiceItem] = Results()
 
 
 class JournalItem(msgspec.Struct, frozen=True, kw_only=True):
