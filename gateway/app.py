@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar, Request
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
@@ -83,7 +84,7 @@ def routed(parts: Parts, handlers: Sequence[ControllerRouterHandler]) -> Litesta
     """Return the routes; raises `UncoveredRoute` rather than serve an open one."""
     inner = Litestar(
         route_handlers=handlers,
-        guards=[require_scope, require_contract],
+        guards=[_admit],
         request_class=ContractRequest,
         dependencies=_dependencies(parts),
         exception_handlers={Exception: _leave_to_the_edge},
@@ -126,6 +127,14 @@ def _given(value: object) -> Provide:
 async def _facts(request: Request[Any, Any, State]) -> RequestFacts:
     facts: RequestFacts = request.scope["state"]["facts"]
     return facts
+
+
+async def _admit(
+    connection: ASGIConnection[Any, Any, Any, Any], route_handler: BaseRouteHandler
+) -> None:
+    """Scope first, then contract. One async guard: Litestar sends a sync one to a thread."""
+    require_scope(connection, route_handler)
+    await require_contract(connection, route_handler)
 
 
 def _leave_to_the_edge(_request: Request[Any, Any, State], exc: Exception) -> Any:

@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.audit_trail import Evidence
 from ledger.database import Database
-from ledger.rows import EntryRow, OutboxRow, Row, insert_rows
+from ledger.rows import EntryRow, FlowRow, OutboxRow, Row, SignalRow, insert_rows
 from ledger.writer import Batch
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class StepJournal:
             batch.changed.add(write.flow.transaction)
             batch.wakes = batch.wakes or write.status in ("done", "abandoned", "ready")
             batch.evidence += [_evidence(write.flow, row) for row in write.rows if _tells(row)]
-        batch.wakes = batch.wakes or any(not isinstance(row, EntryRow) for row in rows)
+        batch.wakes = batch.wakes or any(isinstance(row, (FlowRow, SignalRow)) for row in rows)
         return [None if place in held else LeaseLostAnswer for place in range(len(writes))]
 
 

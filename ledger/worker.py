@@ -103,7 +103,8 @@ class Worker:
     async def _run(self, flow: ClaimedFlow) -> None:
         definition = self._platform.catalogue.flows[flow.name]
         try:
-            recorded = await self._platform.journal.recorded(flow.id)
+            first = flow.epoch == 1  # nobody had it before: nothing can be recorded
+            recorded = [] if first else await self._platform.journal.recorded(flow.id)
             run = FlowRun(self._platform, flow, definition, recorded)
             await self._tell(run)
         except (LeaseLost, StoreUnavailable, asyncpg.PostgresError) as exc:
@@ -134,6 +135,7 @@ class Worker:
             why = f"{failure}; try {attempts + 1} in {delay:.1f} s"
             run.tell("waiting to try again", "retry", failure.source, why, outcome=failure.slug)
             await run.flush(status="ready", wake_in=delay, attempts=attempts, failure=failure)
+            asyncio.get_running_loop().call_later(delay, self._wanted.set)
             return
         flow = run.flow
         draft = TaskDraft(

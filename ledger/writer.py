@@ -32,6 +32,7 @@ _MAX_WAITING = 20_000
 
 _UNWRITABLE = (asyncpg.PostgresError, ValueError, TypeError, ArithmeticError, LookupError)
 """What a record raises that PostgreSQL refuses, or that has no JSON."""
+_TELL = "select pg_notify('suture_live', t) from unnest($1::text[]) t"
 
 
 class Batch:
@@ -157,8 +158,8 @@ class Writer:
         head = await self._chain.write(batch.connection, batch.evidence)
         if batch.wakes:
             await batch.connection.execute("select pg_notify('suture_work', '')")
-        for transaction in batch.changed:
-            await batch.connection.execute("select pg_notify('suture_live', $1)", transaction)
+        if batch.changed:
+            await batch.connection.execute(_TELL, list(batch.changed))
         return answers, head
 
 

@@ -1,6 +1,6 @@
 """What a caller may do: each route names the scope it takes, or that it is public.
 
-A guard rather than an app around the app: only inside Litestar is it known which route was meant.
+To be called in a guard, not wrapped around the app: only inside Litestar the route is known.
 """
 
 from collections.abc import Mapping

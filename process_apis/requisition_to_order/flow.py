@@ -37,6 +37,25 @@ async def requisition_to_order(
     contracts: ContractBook,
     policy: ApprovalPolicy,
 ) -> RequisitionOutcome:
+    priced = await _priced(story, requisition, erp, contracts)
+    raised = await story.step("requisition in the ERP", erp.raise_requisition, priced)
+    story.identify("requisition", raised.number)
+
+    approval = await _approval(story, raised, policy)
+    if not approval.approved:
+        await story.step("withdraw the requisition in the ERP", erp.withdraw_requisition, raised)
+        return RequisitionOutcome(requisition=raised.number, approval=approval)
+
+    order = await story.step("purchase order in the ERP", erp.place_order, raised)
+    story.identify("order", order.number)
+    await story.announce("order-placed", order, key=order.number)
+    return RequisitionOutcome(requisition=raised.number, approval=approval, order=order)
+
+
+async def _priced(
+    story: Story, requisition: Requisition, erp: Purchasing, contracts: ContractBook
+) -> PricedRequisition:
+    """Ask for everything that can forbid the purchase, then price it by the contract of the day."""
     await story.ask(
         "where it is needed", contracts.location, requisition.facility, requisition.location
     )
@@ -50,7 +69,7 @@ async def requisition_to_order(
         for item in items
     ]
     today = await story.ask("today at the hospital", contracts.today, requisition.facility)
-    priced = await story.decide(
+    return await story.decide(
         "eligible, priced and within budget",
         priced_requisition,
         requisition,
@@ -60,18 +79,6 @@ async def requisition_to_order(
         supplier,
         today,
     )
-    raised = await story.step("requisition in the ERP", erp.raise_requisition, priced)
-    story.identify("requisition", raised.number)
-
-    approval = await _approval(story, raised, policy)
-    if not approval.approved:
-        await story.step("withdraw the requisition in the ERP", erp.withdraw_requisition, raised)
-        return RequisitionOutcome(requisition=raised.number, approval=approval)
-
-    order = await story.step("purchase order in the ERP", erp.place_order, raised)
-    story.identify("order", order.number)
-    await story.announce("order-placed", order, key=order.number)
-    return RequisitionOutcome(requisition=raised.number, approval=approval, order=order)
 
 
 async def _approval(story: Story, raised: PricedRequisition, policy: ApprovalPolicy) -> Approval:

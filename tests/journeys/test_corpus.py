@@ -1,7 +1,7 @@
-"""Whatever comes in ends as a transaction, a task or a duplicate: nothing is lost, nothing is silent.
+"""Whatever comes in ends as a transaction, a task or a duplicate: nothing is lost or silent.
 
-The project's own documents are always sent. Where SUTURE_CORPUS names a folder with other HL7 v2 files,
-every SIU^S12-S26 and DFT^P03 in it is sent too.
+The project's own documents are always sent. Where SUTURE_CORPUS names a folder with other HL7 v2
+files, every SIU^S12-S26 and DFT^P03 in it is sent too.
 """
 
 import asyncio
