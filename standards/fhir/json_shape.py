@@ -1,11 +1,13 @@
 """What JSON allows and FHIR does not survive: repeated keys and bottomless nesting.
 
 A JSON reader takes the last of two equal keys, a second reader the first: two systems would see two
-statuses in one resource. One pass over the tokens finds that before anything is read.
+statuses in one resource. The standard library's scanner (in C) says whether a body is sound; only
+one that is not is walked token by token, to say where.
 """
 
+import json  # noqa: TID251 - msgspec has no hook that sees a key twice
 import re
-from typing import Final
+from typing import Final, cast
 
 from canonical.errors import MalformedMessage, UnsupportedMediaType
 
@@ -32,10 +34,50 @@ class _Level:
         return f".{_name(self.key)}" if self.keys is not None else f"[{self.index}]"
 
 
+class _Repeated(ValueError):
+    """Two keys of one object are equal once their escapes are read."""
+
+
+class _Depth(int):
+    """How many levels an object has, itself included: what stands for it while scanning."""
+
+
 def refuse_bad_shape(text: bytes) -> None:
     """Refuse a repeated key, too much depth, something that is no object, and a second document."""
     if text[:1] != b"{":
         raise MalformedMessage("not a JSON object", where="$", expected="one FHIR resource")
+    try:
+        whole = json.loads(
+            text, object_pairs_hook=_object_depth, parse_int=_nothing, parse_float=_nothing
+        )
+    except _Repeated as exc:
+        _refuse_where_it_is(text)
+        raise MalformedMessage("the same key twice", where="$", expected="each once") from exc
+    except (ValueError, RecursionError):
+        # Not JSON, or too deep: the walk says which; what it lets pass the decoder refuses.
+        _refuse_where_it_is(text)
+        return
+    if whole > MAX_DEPTH:
+        _refuse_where_it_is(text)
+
+
+def _nothing(_number: str) -> None:
+    return None
+
+
+def _object_depth(pairs: list[tuple[str, object]]) -> _Depth:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise _Repeated
+    return _Depth(1 + max((_depth(value) for _, value in pairs), default=0))
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, list):
+        return 1 + max(map(_depth, cast("list[object]", value)), default=0)
+    return value if isinstance(value, _Depth) else 0
+
+
+def _refuse_where_it_is(text: bytes) -> None:
     levels = list[_Level]()
     for found in _TOKEN.finditer(text):
         token = found[0]
