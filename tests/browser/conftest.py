@@ -8,10 +8,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
 
 from gateway.demo.people import Refused
 from gateway.demo.stage import Stage
+
+expect.set_options(timeout=15_000)  # a busy machine is no broken page
 
 CHROMIUM = [
     "--no-sandbox",
@@ -34,8 +43,8 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
     transaction: str
     title: str
     order: str
-    go_on: Callable[[], Awaitable[None]]
-    """Lets something happen in the story: at least one hop more."""
+    go_on: Callable[[], Awaitable[int]]
+    """Lets something happen in the story; returns how many hops it has when all is done."""
 
 
 @pytest.fixture
@@ -55,11 +64,22 @@ async def console(stage: Stage) -> Console:
     async def told():
         return await operator.call("GET", f"/experience/v1/operations/transactions/{sent}")
 
-    async def go_on() -> None:
+    def planned(trace: Any) -> list[Any]:
+        return [each for each in trace["flows"] if each["name"] == "case-demand"]
+
+    async def go_on() -> int:
         """Another surgeon: the case is planned again."""
-        hops = len((await told())["hops"])
-        answer = await stage.ehr.put("/sim/cases/CASE-77", json={"surgeon": f"S-{hops}"})
+        before = len(planned(await told()))
+        answer = await stage.ehr.put("/sim/cases/CASE-77", json={"surgeon": f"S-{before}"})
         answer.raise_for_status()
+        await _until(
+            told,
+            lambda trace: (
+                len(planned(trace)) > before
+                and all(each["status"] == "done" for each in planned(trace))
+            ),
+        )
+        return len((await told())["hops"])
 
     await _until(told, lambda trace: any(task["status"] == "open" for task in trace["tasks"]))
     trace = await told()
