@@ -36,8 +36,20 @@ def spawn(place: Place, command: list[str | Path], stdin: bytes = b"") -> "subpr
     finally:
         os.close(output)
     _feed(child, stdin)
+    _named(child)
     threading.Thread(target=child.wait, name=f"reap-{place.server}", daemon=True).start()
     return child
+
+
+def _named(child: "subprocess.Popen[bytes]") -> None:
+    """Wait until the child can be recognised: in the middle of exec(2) a process has no command
+    line for a moment, and would pass for one that has ended.
+    """
+    moment = threading.Event()
+    for _ in range(5000):
+        if child.poll() is not None or command_line(child.pid):
+            return
+        moment.wait(0.001)
 
 
 def _feed(child: "subprocess.Popen[bytes]", stdin: bytes) -> None:

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from canonical.errors import StoreUnavailable
+from gateway.embedded.children import command_line
 from gateway.embedded.cluster import postmaster
 from gateway.embedded.place import Place, place_of, reachable
 from gateway.embedded.postgres import start_postgres
@@ -28,7 +29,7 @@ def folder_of(home):
 
 
 def is_alive(pid):
-    return bool(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes())
+    return bool(command_line(pid))
 
 
 async def eventually(condition, seconds=10):
@@ -131,7 +132,8 @@ async def test_folders_around_the_home_keep_their_permissions(tmp_path):
     try:
         assert before == {f: (f.stat().st_mode, f.stat().st_uid) for f in outside}
         assert accounts == [entry.pw_name for entry in pwd.getpwall()]
-        for folder in (place.folder, place.folder / "run", place.folder.parent):
+        run = place.folder / "run"  # elsewhere where the path would be too long for a socket
+        for folder in (place.folder, place.folder.parent, *([run] if run.exists() else [])):
             assert folder.stat().st_mode & 0o777 == 0o700
         assert (place.folder / "password").stat().st_mode & 0o777 == 0o600
     finally:
