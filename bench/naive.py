@@ -12,10 +12,11 @@ import asyncpg
 SESSIONS = 50
 """One for each caller in flight, so that none of them waits for another one's connection."""
 
-_TABLES = ("message", "flow", "step", "entry", "audit")
+_TABLES = ("message", "body", "flow", "step", "entry", "audit")
 _MESSAGE = (
-    "insert into message (id, direction, channel, kind, party, identity, digest, body, status)"
-    " values ($1, 'in', 'mllp', 'DFT^P03', 'EHR', $1, $2, $3, 'received')"
+    "with kept as (insert into body (message_id, sealed) values ($1, $3))"
+    " insert into message (id, direction, channel, kind, party, identity, digest, status)"
+    " values ($1, 'in', 'mllp', 'DFT^P03', 'EHR', $1, $2, 'received')"
 )
 _STEP = "insert into step (flow_id, name, number, kind, output) values ($1, $2, $3, 'effect', $4)"
 _AUDIT = "insert into audit (chain, seq, kind, record, hash) values ('naive', $1, 'call', $2, '')"
@@ -24,7 +25,7 @@ _FLOW = (
     " values ($1, $1, 'six-steps', '1', $1, '{}', 'naive', 1)"
 )
 _FULL_STEP = """
-with held as (update flow set lease_until = now() + interval '5 s'
+with held as (update flow set run_at = now() + interval '5 s'
               where id = $1 and owner = 'naive' and epoch = 1 returning id),
 kept as (insert into step (flow_id, name, number, kind, output)
          select id, $2, $3, 'effect', $4 from held),

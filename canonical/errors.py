@@ -43,6 +43,7 @@ class Failure(Exception):
     slug: ClassVar[str] = "failure"
     source: ClassVar[Source] = "platform"
     retryable: ClassVar[bool] = False
+    counts_as_a_try: bool = True
 
     def __init__(
         self,

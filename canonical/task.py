@@ -4,7 +4,18 @@ from typing import Literal
 
 import msgspec
 
-TaskAction = Literal["retry", "abandon", "approve", "decline", "accept", "reject", "acknowledge"]
+TaskAction = Literal[
+    "retry",
+    "correct",
+    "compensate",
+    "abandon",
+    "approve",
+    "decline",
+    "accept",
+    "reject",
+    "acknowledge",
+]
+"""`correct` goes on with corrected facts, `compensate` undoes what was done so far."""
 
 
 class TaskDraft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -27,8 +38,9 @@ class TaskDraft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the person decided."""
+    """What the person decided. `correction` is a JSON merge patch (RFC 7396) to the facts."""
 
     action: TaskAction
     by: str
     reason: str = ""
+    correction: dict[str, msgspec.Raw] = {}

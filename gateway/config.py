@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from gateway.catalogue import Policy
+from ledger.settings import LedgerSettings
 from process_apis.invoice_matching.rules import MatchTolerance
 from process_apis.requisition_to_order.rules import ApprovalPolicy
 from system_apis.ehr.fhir_r4.feed import FhirFeed
@@ -116,6 +117,7 @@ class Config(_Section, frozen=True, kw_only=True):
     approval: ApprovalPolicy = msgspec.field(default_factory=ApprovalPolicy)
     matching: MatchTolerance = msgspec.field(default_factory=MatchTolerance)
     observability: Observability = Observability()
+    ledger: LedgerSettings = LedgerSettings()
 
 
 def load(path: Path) -> Config:

@@ -81,7 +81,9 @@ async def open_parts(
         if found is None:
             found = await stack.enter_async_context(open_stores(config))
         ledger = await stack.enter_async_context(
-            open_ledger(found.dsn, secret=ledger_secret(config), clock=clock)
+            open_ledger(
+                found.dsn, secret=ledger_secret(config), clock=clock, settings=config.ledger
+            )
         )
         cache = _valkey(found.valkey)
         stack.push_async_callback(cache.aclose)

@@ -10,22 +10,18 @@ the full ledger.)
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ledger.database import Connection, Database
 from ledger.ids import new_id
+from ledger.rows import AuditRow, lock_number
 
 if TYPE_CHECKING:
     import asyncpg
 
 _encode = msgspec.json.Encoder().encode
-_SQL = (
-    "insert into audit (chain, seq, kind, transaction_id, record, hash)"
-    " values ($1, $2, $3, $4, $5, $6)"
-)
-
 _RECENT = """
 select chain || ':' || seq as id, at, record from audit
 where ($1 = '' or kind = $1) and ($2 = '' or transaction_id = $2)
@@ -51,15 +47,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     detail: dict[str, str] = {}
 
 
-class AuditRow(NamedTuple):
-    chain: str
-    seq: int
-    kind: str
-    transaction_id: str | None
-    record: bytes
-    hash: bytes
-
-
 def next_hash(before: bytes, row: AuditRow) -> bytes:
     """Return the hash of `row` (its own `hash` is ignored) after the hash `before`."""
     head = f"{row.chain}\x1f{row.seq}\x1f{row.kind}\x1f{row.transaction_id or ''}\x1f".encode()
@@ -71,17 +58,28 @@ def first_hash(chain: str) -> bytes:
 
 
 class AuditChain:
-    """The chain of one writer. `draw` adds records to a batch; only `settle` moves the head."""
+    """The chain of one writer. `draw` adds records to a batch; only `settle` moves the head.
+
+    Every batch is written under the chain's lock: who holds it and finds the drawn head on disk
+    knows that the batch was committed, and otherwise that it was not.
+    """
 
     def __init__(self) -> None:
         self.name = new_id("chain")
-        self._seq = 0
-        self._head = first_hash(self.name)
+        self.lock = lock_number("chain", self.name)
+        self._seq = self._drawn_seq = 0
+        self._head = self._drawn_head = first_hash(self.name)
 
-    async def write(
-        self, connection: "Connection[asyncpg.Record]", records: list[Evidence]
-    ) -> tuple[int, bytes]:
-        """Insert `records` after the head; return the new head, to be settled after the commit."""
+    def begin(self) -> None:
+        """Forget what was drawn for a batch that was not committed."""
+        self._drawn_seq, self._drawn_head = self._seq, self._head
+
+    @property
+    def has_drawn(self) -> bool:
+        return self._drawn_seq > self._seq
+
+    def draw(self, records: list[Evidence]) -> list[AuditRow]:
+        """Return the rows that follow the settled head."""
         seq, head, rows = self._seq, self._head, list[AuditRow]()
         for record in records:
             seq += 1
@@ -90,11 +88,22 @@ class AuditChain:
             )
             head = next_hash(head, row)
             rows.append(row._replace(hash=head))
-        await connection.executemany(_SQL, rows)
-        return seq, head
+        self._drawn_seq, self._drawn_head = seq, head
+        return rows
 
-    def settle(self, head: tuple[int, bytes]) -> None:
-        self._seq, self._head = head
+    def settle(self) -> None:
+        """Move the head to what was drawn last: it is on disk."""
+        self._seq, self._head = self._drawn_seq, self._drawn_head
+
+    async def is_on_disk(self, connection: "Connection[asyncpg.Record]") -> bool:
+        """Look whether what was drawn last is on disk; waits for a session that is still at it."""
+        await connection.execute("select pg_advisory_xact_lock($1)", self.lock)
+        found: bool = await connection.fetchval(
+            "select exists (select 1 from audit where chain = $1 and seq = $2)",
+            self.name,
+            self._drawn_seq,
+        )
+        return found
 
 
 class BrokenLink(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -2,7 +2,7 @@
 tasks.
 """
 
-import hashlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,29 +13,27 @@ from canonical.request import Reference
 from canonical.task import TaskDraft
 from ledger.arrival import Accepted, Announcement, Arrival
 from ledger.audit_trail import Evidence
+from ledger.batch import Batch
 from ledger.catalogue import Catalogue, encoded
 from ledger.ids import derived_id, new_id
 from ledger.rows import (
     ContextRow,
     EntryRow,
+    MessageRow,
     ReferenceRow,
-    Row,
     TaskRow,
     TransactionRow,
-    insert_rows,
+    lock_number,
 )
 from ledger.vault import Vault
-from ledger.writer import Batch
 
-_KEEP = """
-insert into message (id, direction, channel, kind, party, identity, control_id, digest, body,
-answer, status)
-values ($1, 'in', $2, $3, $4, $5, $6, $7, $8, $9, $10)
-on conflict (identity) do update
-    set status = excluded.status, answer = excluded.answer, at = now()
-    where message.status = 'refused' and excluded.status = 'received'
-      and message.digest = excluded.digest
-      and not exists (select 1 from entry where entry.message_id = message.id)
+_KEEP = "select * from keep_messages($1)"
+
+# It was refused before and nothing has come of it: it may be accepted now.
+_KEEP_AGAIN = """
+update message set status = 'received', answer = $3, at = now()
+where identity = $1 and digest = $2 and status = 'refused'
+  and not exists (select 1 from entry where entry.message_id = message.id)
 returning id"""
 
 _KNOWN = """
@@ -43,6 +41,12 @@ select m.id, m.digest, m.answer, m.status,
        exists (select 1 from task t where t.message_id = m.id and t.status = 'open') as in_hand,
        array(select transaction_id from entry e where e.message_id = m.id) as transactions
 from message m where m.identity = $1"""
+
+_JOINED = """
+select distinct on (r.kind, r.value) r.kind, r.value, r.transaction_id
+from unnest($1::text[], $2::text[]) as wanted(kind, value)
+join reference r on r.kind = wanted.kind and r.value = wanted.value
+order by r.kind, r.value, r.at desc"""
 
 
 _UNHEARD = "update message set status = 'refused' where id = $1"
@@ -70,42 +74,46 @@ class Bookings:
         self._catalogue = catalogue
         self._clock = clock
 
+    def locks(self, kept: KeptArrival) -> Iterator[int]:
+        """Yield the locks of what this arrival is, joins, names and starts, so that two processes
+        open one story once, and one queue has one order.
+        """
+        arrival = kept.arrival
+        if arrival.identity:
+            yield lock_number("message", arrival.identity)
+        for fact in arrival.announcements:
+            for reference in {*fact.joins, *fact.references}:
+                yield lock_number("reference", *reference)
+            yield self._catalogue.lock_of(fact.event, fact.key)
+
     async def apply(self, batch: Batch, arrivals: list[Any]) -> list[Any]:
         """Apply a batch of arrivals (called by the writer)."""
-        await _lock(batch, arrivals)
-        booking = _Booking(batch=batch, rows=[], opened={}, identities=set())
-        answers = [await self._keep(booking, kept) for kept in arrivals]
-        await booking.write()
-        return answers
+        booking = _Booking(batch=batch, opened=await _joined(batch, arrivals))
+        fresh = await _fresh(batch, arrivals)
+        return [
+            await self._book(booking, kept.id, kept)
+            if kept.id in fresh
+            else await self._again(booking, kept)
+            for kept in arrivals
+        ]
 
-    async def _keep(self, booking: "_Booking", kept: KeptArrival) -> Accepted | Failure:
+    async def _again(self, booking: "_Booking", kept: KeptArrival) -> Accepted | Failure:
+        """Answer a document that came before; take it in where it was only refused."""
         arrival, batch = kept.arrival, booking.batch
-        if arrival.identity in booking.identities:  # what its first copy led to is still in hand
-            await booking.write()
-        booking.identities |= {arrival.identity} - {""}
-        message: str | None = await batch.connection.fetchval(
-            _KEEP,
-            kept.id,
-            arrival.channel,
-            arrival.kind,
-            arrival.sender,
-            arrival.identity or None,
-            arrival.control_id,
-            kept.digest,
-            kept.sealed,
-            arrival.answer,
-            "refused" if arrival.refusal else "received",
-        )
-        if message is None:
-            return await _seen_before(booking, kept)
-        if message != kept.id:  # refused before, accepted now: what kept it from us is settled
-            await batch.connection.execute(_SETTLE_TASKS, message)
-        return await self._book(booking, message, kept)
+        await batch.flush()  # what its first copy led to may still be in hand
+        if not arrival.refusal:
+            message: str | None = await batch.connection.fetchval(
+                _KEEP_AGAIN, arrival.identity, kept.digest, arrival.answer
+            )
+            if message is not None:  # what kept it from us is settled
+                await batch.connection.execute(_SETTLE_TASKS, message)
+                return await self._book(booking, message, kept)
+        return await _seen_before(booking, kept)
 
     async def _book(self, booking: "_Booking", message: str, kept: KeptArrival) -> Accepted:
         """Seal the contexts, raise the refusal, announce the facts of one kept arrival."""
         arrival = kept.arrival
-        booking.rows += [
+        booking.batch.rows += [
             ContextRow(token, self._vault.seal_context(token, context))
             for token, context in arrival.contexts
         ]
@@ -114,7 +122,7 @@ class Bookings:
             tasks.append(_refuse(booking, message, arrival.refusal))
         homeless = list[Announcement]()
         for fact in arrival.announcements:
-            transaction = await _transaction_for(booking, fact)
+            transaction = _transaction_for(booking, fact)
             if transaction is None:
                 homeless.append(fact)
                 continue
@@ -126,7 +134,7 @@ class Bookings:
         if homeless and not transactions:  # it may come again once the other side is known
             await booking.batch.connection.execute(_UNHEARD, message)
         outcome = "refused" if tasks else "received"
-        booking.batch.evidence.append(_evidence(message, arrival, outcome))
+        booking.batch.evidence.append(_evidence(message, kept, outcome))
         return Accepted(
             message=message,
             duplicate=False,
@@ -143,7 +151,7 @@ class Bookings:
         fact: Announcement,
         transaction: str,
     ) -> None:
-        rows = booking.rows
+        rows = booking.batch.rows
         rows.append(TransactionRow(transaction, fact.title))
         for reference in (*arrival.references, *fact.references):
             if reference.value:
@@ -176,30 +184,60 @@ class Bookings:
 
 
 class _Booking(msgspec.Struct):
-    """What one batch of arrivals adds up to: rows to insert, and the names it has given itself."""
+    """One batch of arrivals, and which transaction each name it knows belongs to."""
 
     batch: Batch
-    rows: list[Row]
     opened: dict[Reference, str]
-    identities: set[str]
 
-    async def write(self) -> None:
-        """Insert what is in hand: the next look at the tables sees it."""
-        rows, self.rows = self.rows, []
-        await insert_rows(self.batch.connection, rows)
+
+async def _fresh(batch: Batch, arrivals: list[KeptArrival]) -> set[str]:
+    """Keep the documents that have not come before; return their ids."""
+    rows = [
+        MessageRow(
+            kept.id,
+            kept.arrival.channel,
+            kept.arrival.kind,
+            kept.arrival.sender,
+            kept.arrival.identity or None,
+            kept.arrival.control_id,
+            kept.digest,
+            kept.sealed,
+            kept.arrival.answer,
+            "refused" if kept.arrival.refusal else "received",
+        )
+        for kept in arrivals
+    ]
+    return {row[0] for row in await batch.connection.fetch(_KEEP, rows)}
+
+
+async def _joined(batch: Batch, arrivals: list[KeptArrival]) -> dict[Reference, str]:
+    """Return the transaction of each name these arrivals want to join, the newest where several
+    have it.
+    """
+    wanted = {
+        reference
+        for kept in arrivals
+        for fact in kept.arrival.announcements
+        for reference in fact.joins
+    }
+    if not wanted:
+        return {}
+    kinds, values = zip(*wanted, strict=True)
+    rows = await batch.connection.fetch(_JOINED, kinds, values)
+    return {Reference(row["kind"], row["value"]): row["transaction_id"] for row in rows}
 
 
 async def _seen_before(booking: _Booking, kept: KeptArrival) -> Accepted | Failure:
     arrival, batch = kept.arrival, booking.batch
     row = await batch.connection.fetchrow(_KNOWN, arrival.identity)
     if row is None or bytes(row["digest"]) != kept.digest:
-        batch.evidence.append(_evidence(kept.id, arrival, "conflict"))
+        batch.evidence.append(_evidence(kept.id, kept, "conflict"))
         return IdentityConflict(
             "this identity came before with other content",
             where=arrival.control_id,
             expected="the same bytes, or a new control number",
         )
-    batch.evidence.append(_evidence(row["id"], arrival, "duplicate"))
+    batch.evidence.append(_evidence(row["id"], kept, "duplicate"))
     tasks = list[str]()
     if arrival.refusal and row["status"] == "refused" and not row["in_hand"]:
         # Somebody settled the task and it is refused again: it must not vanish.
@@ -213,40 +251,17 @@ async def _seen_before(booking: _Booking, kept: KeptArrival) -> Accepted | Failu
     )
 
 
-async def _transaction_for(booking: _Booking, fact: Announcement) -> str | None:
+def _transaction_for(booking: _Booking, fact: Announcement) -> str | None:
     for reference in fact.joins:
-        found: str | None = booking.opened.get(reference)
-        found = found or await booking.batch.connection.fetchval(
-            "select transaction_id from reference where kind = $1 and value = $2"
-            " order by at desc limit 1",
-            *reference,
-        )
-        if found:
+        if found := booking.opened.get(reference):
             return found
     return None if fact.must_join else new_id("tx")
 
 
 def _refuse(booking: _Booking, message: str, draft: TaskDraft, *, again: str = "") -> str:
     task = derived_id("task", message, draft.reason, draft.detail, again)
-    booking.rows.append(TaskRow.from_draft(task, draft, "refused", message=message))
+    booking.batch.rows.append(TaskRow.from_draft(task, draft, "refused", message=message))
     return task
-
-
-async def _lock(batch: Batch, arrivals: list[KeptArrival]) -> None:
-    """Hold what these arrivals join or name, in one order, so that two processes open one story
-    once.
-    """
-    names = {
-        f"{reference.kind}\x1f{reference.value}"
-        for kept in arrivals
-        for fact in kept.arrival.announcements
-        for reference in (*fact.joins, *fact.references)
-    } | {kept.arrival.identity for kept in arrivals if kept.arrival.identity}
-    await batch.connection.execute(
-        "select pg_advisory_xact_lock(n) from"
-        " (select distinct hashtextextended(n, 7) n from unnest($1::text[]) n order by 1) locks(n)",
-        list(names),
-    )
 
 
 def _homeless(fact: Announcement, *, alone: bool) -> TaskDraft:
@@ -263,15 +278,13 @@ def _homeless(fact: Announcement, *, alone: bool) -> TaskDraft:
     )
 
 
-def _evidence(message: str, arrival: Arrival, outcome: str) -> Evidence:
+def _evidence(message: str, kept: KeptArrival, outcome: str) -> Evidence:
+    arrival = kept.arrival
     return Evidence(
         kind="message",
         actor=arrival.sender,
         action=f"{arrival.channel} {arrival.kind}",
         outcome=outcome,
         object=message,
-        detail={
-            "controlId": arrival.control_id,
-            "sha256": hashlib.sha256(arrival.body).hexdigest(),
-        },
+        detail={"controlId": arrival.control_id, "sha256": kept.digest.hex()},
     )

@@ -4,14 +4,15 @@ ours.
 
 import asyncio
 import importlib.resources
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 
 from canonical.errors import StoreUnavailable
 
 _MIGRATION_LOCK = 7_405_160_113
+_RETRY_AFTER = 2.0
 Connection = asyncpg.pool.PoolConnectionProxy
 
 _LOST = (
@@ -28,14 +29,16 @@ _LOST = (
 )
 
 
-@asynccontextmanager
-async def store_errors() -> AsyncGenerator[None]:
+@contextmanager
+def store_errors() -> Generator[None]:
     """Turn a lost or full PostgreSQL into `StoreUnavailable`; everything else is our own fault."""
     try:
         yield
     except _LOST as exc:
         raise StoreUnavailable(
-            f"PostgreSQL: {type(exc).__name__}", fix="check the database; work resumes by itself"
+            f"PostgreSQL: {type(exc).__name__}",
+            fix="check the database; work resumes by itself",
+            retry_after=_RETRY_AFTER,
         ) from exc
 
 
@@ -48,8 +51,9 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator["Connection[asyncpg.Record]"]:
-        async with store_errors(), self.pool.acquire() as connection:
-            yield connection
+        with store_errors():
+            async with self.pool.acquire() as connection:
+                yield connection
 
     async def rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
         async with self.connection() as connection:
@@ -102,7 +106,7 @@ class Database:
 
 async def open_database(dsn: str, *, size: int = 8) -> Database:
     """Connect, bring the schema up to date, and return the pool."""
-    async with store_errors():
+    with store_errors():
         first = await asyncpg.connect(dsn, timeout=15)
         try:
             await _migrate(first)
@@ -128,7 +132,7 @@ async def _as_it_is(_connection: object) -> None:
 
 async def fresh_database(dsn: str, name: str, *, drop_like: str = "") -> str:
     """Make an empty database beside that of `dsn`, drop older ones like `drop_like`."""
-    async with store_errors():
+    with store_errors():
         connection = await asyncpg.connect(dsn, timeout=15)
         try:
             for row in await connection.fetch(

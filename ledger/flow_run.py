@@ -3,20 +3,23 @@ down.
 """
 
 import time
-from collections.abc import Callable
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from canonical.clock import Clock
 from canonical.context import PatientContext
 from canonical.errors import Failure, NotFound
+from ledger.batch import ClaimedFlow, FlowStatus, FlowWrite, LeaseLost, Standing
 from ledger.catalogue import Catalogue, FlowDefinition, encoded
+from ledger.crowds import Crowds
 from ledger.database import Database
-from ledger.provenance import parameter_names, system_of, versions_of
+from ledger.provenance import destination_of, parameter_names, system_of, versions_of
 from ledger.rows import EntryRow, Row, StepRow
-from ledger.step_journal import ClaimedFlow, FlowStatus, FlowWrite, LeaseLost, StepJournal
+from ledger.settings import LedgerSettings
+from ledger.step_journal import StepJournal
 from ledger.vault import Vault
 from ledger.writer import Writer
 
@@ -30,6 +33,21 @@ class Suspended(Exception):
     """
 
 
+class CancelWanted(Exception):
+    """Somebody wants the flow cancelled: it goes no further, and what it did is undone."""
+
+
+class Rewound(Exception):
+    """The records of a flow that is being undone end here."""
+
+
+class Undo(NamedTuple):
+    """What takes back one recorded step; `run` is told the step's own name."""
+
+    name: str
+    run: Callable[[str], Awaitable[None]]
+
+
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """What every run shares."""
 
@@ -39,10 +57,16 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     vault: Vault
     clock: Clock
+    settings: LedgerSettings
+    crowds: Crowds
 
 
 class FlowRun:
-    """The state of one run. `pending` rows go into the next write."""
+    """The state of one run. `pending` rows go into the next write.
+
+    While it is `rewinding`, what is recorded is told again to find what there is to undo; after
+    that it is `unwinding`.
+    """
 
     def __init__(
         self,
@@ -56,6 +80,11 @@ class FlowRun:
         self.catalogue = platform.catalogue
         self.now = platform.clock
         self.pending: list[Row] = []
+        self.rewinding = self.unwinding = flow.cancel is not None
+        self.undos: list[Undo] = []
+        self.at = ""
+        self.outside = False
+        self.has_effects = any(row["kind"] in ("effect", "disclose", "announce") for row in steps)
         self._platform = platform
         self._recorded: dict[str, bytes] = {
             row["name"]: str(row["output"]).encode() for row in steps
@@ -68,11 +97,29 @@ class FlowRun:
         """Return the step's own name (a second «stock» is «stock #2») and its record."""
         count = self._told[name] = self._told.get(name, 0) + 1
         own = name if count == 1 else f"{name} #{count}"
-        return own, self._recorded.get(own)
+        known = self._recorded.get(own)
+        if known is None:
+            self.at = own
+        return own, known
+
+    def stop_at_the_end_of_the_records(self) -> None:
+        """Raise `Rewound` where the run only looks for what there is to undo."""
+        if self.rewinding:
+            raise Rewound
 
     def key(self, name: str) -> str:
         """Return the idempotency key of an effect: the same on every try."""
         return f"{self.flow.id}/{name}"
+
+    @contextmanager
+    def calling(self, call: Callable[..., Any], args: tuple[Any, ...]) -> Generator[None]:
+        """Be outside: one of so many calls that this worker has open to that destination."""
+        with self._platform.crowds.entered(destination_of(call, args)):
+            self.outside = True
+            try:
+                yield
+            finally:
+                self.outside = False
 
     def remember(
         self,
@@ -87,13 +134,21 @@ class FlowRun:
         output = encoded(result)
         named = dict(zip(parameter_names(call), args, strict=False))
         self._keep(name, kind, output)
-        hop = self._hop(name, kind, system_of(call, kind))._replace(
-            input=encoded(named),
-            output=output,
-            versions=encoded(versions_of(call, kind, self._flow_version)),
-            milliseconds=(time.perf_counter() - began) * 1e3,
+        flow = self.flow
+        self.pending.append(
+            EntryRow(
+                flow.transaction,
+                name,
+                kind,
+                system_of(call, kind),
+                self.now(),
+                flow_id=flow.id,
+                input=encoded(named),
+                output=output,
+                versions=versions_of(call, kind, self._flow_version),
+                milliseconds=(time.perf_counter() - began) * 1e3,
+            )
         )
-        self.pending.append(hop)
 
     def remember_signal(self, name: str, signal: "Record", *, actor: str = "") -> None:
         """Keep what was waited for, with its event; the signal is taken in the same write."""
@@ -103,6 +158,9 @@ class FlowRun:
         came = signal["at"].isoformat(timespec="milliseconds")
         hop = self._hop(name, "wait", "outside")
         self.pending.append(hop._replace(output=facts, actor=actor, why=f"{event}, came {came}"))
+
+    def is_recorded(self, name: str) -> bool:
+        return name in self._recorded
 
     def recorded(self, name: str) -> bytes:
         """Return a step that is known to be recorded."""
@@ -142,7 +200,7 @@ class FlowRun:
         self,
         *,
         status: FlowStatus | None = None,
-        wake_in: float = 0.0,
+        run_in: float = 0.0,
         attempts: int = 0,
         failure: Failure | None = None,
         result: msgspec.Struct | None = None,
@@ -154,16 +212,20 @@ class FlowRun:
             flow=self.flow,
             rows=self.pending,
             status=status,
-            wake_at=self.now() + timedelta(seconds=wake_in) if wake_in else None,
+            run_in=run_in,
             attempts=attempts,
             failure=None if failure is None else _described(failure),
             result=None if result is None else encoded(result),
             taken_signal=self._signal,
-            stops_waiting=self._signal is not None or status in ("done", "abandoned"),
+            unwinding=self.unwinding,
         )
         self.pending, self._signal = [], None
-        if await self._platform.writer.submit(write) is not None:
+        standing: Standing = await self._platform.writer.submit(write)
+        if standing == "lease-lost":
             raise LeaseLost
+        self.flow.attempts = self.flow.crashes = 0
+        if standing == "cancel-wanted" and not self.unwinding and status is None:
+            raise CancelWanted
 
     async def first_signal(self, events: list[str], key: str) -> "Record | None":
         """Write down what is in hand (a wait may be long), then look for the signal."""
@@ -175,6 +237,13 @@ class FlowRun:
 
     async def owner_of(self, kind: str, value: str) -> tuple[str, str]:
         return await self._platform.journal.owner_of(kind, value)
+
+    async def title(self) -> str:
+        return await self._platform.journal.title_of(self.flow.transaction)
+
+    async def submit(self, act: object) -> Any:
+        """Have an act performed that is not this flow's own record."""
+        return await self._platform.writer.submit(act)
 
     async def open_context(self, token: str, purpose: str) -> PatientContext:
         """Open a sealed patient context; the opening is a hop and an access record."""

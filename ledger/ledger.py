@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -9,19 +10,24 @@ import msgspec
 from canonical.clock import Clock, utc_now
 from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
+from ledger.cancelling import Cancellation, cancelling
 from ledger.catalogue import Catalogue
 from ledger.clients import Clients
+from ledger.crowds import Crowds
 from ledger.database import Database, open_database
 from ledger.flow_run import Platform
+from ledger.lane import Kind
 from ledger.live import Live
 from ledger.message_store import MessageStore
+from ledger.news import News
 from ledger.registry import Registry
-from ledger.step_journal import FlowWrite, StepJournal
+from ledger.settings import LedgerSettings
+from ledger.step_journal import StepJournal
 from ledger.tasks import Tasks
 from ledger.traces import Traces
 from ledger.vault import Vault
 from ledger.worker import Worker
-from ledger.writer import Act, Apply, Writer, keep_evidence, perform
+from ledger.writer import Act, Writer, perform
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +45,15 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     live: Live
     vault: Vault
     worker: Worker
+    news: News
+    clock: Clock
+
+    async def cancel(self, flow: str, because: Cancellation) -> None:
+        """Have a flow cancelled: it goes no further, and what it did is undone.
+
+        Raises `NotFound`. Harmless when it is cancelled already.
+        """
+        await self.writer.submit(cancelling(flow, because, self.clock()))
 
     async def record(self, evidence: Evidence) -> None:
         """Add one record to the audit trail; returns once it is on disk."""
@@ -46,35 +61,44 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_ledger(dsn: str, *, secret: bytes, clock: Clock = utc_now) -> AsyncGenerator[Ledger]:
+async def open_ledger(
+    dsn: str,
+    *,
+    secret: bytes,
+    clock: Clock = utc_now,
+    settings: LedgerSettings = LedgerSettings(),  # noqa: B008 - frozen
+) -> AsyncGenerator[Ledger]:
     """Open the ledger on `dsn`; on leaving, write what is in hand and close.
 
     Flows are installed in its catalogue afterwards; only then may the worker be started.
     """
-    database = await open_database(dsn)
+    database = await open_database(dsn, size=settings.connections)
     try:
-        ledger = _put_together(database, Vault(secret), clock)
+        ledger = _put_together(database, Vault(secret), clock, settings)
         ledger.writer.start()
         ledger.live.start()
+        ledger.news.start()
         try:
             yield ledger
         finally:
             await ledger.live.stop()
             await ledger.writer.stop()
+            await ledger.news.stop()
     finally:
         await database.close()
 
 
-def _put_together(database: Database, vault: Vault, clock: Clock) -> Ledger:
+def _put_together(
+    database: Database, vault: Vault, clock: Clock, settings: LedgerSettings
+) -> Ledger:
     catalogue = Catalogue()
-    journal = StepJournal(database)
-    kinds: dict[type[Any], Apply] = {
-        KeptArrival: Bookings(vault, catalogue, clock).apply,
-        FlowWrite: journal.apply,
-        Act: perform,
-        Evidence: keep_evidence,
+    journal = StepJournal(database, settings.lease_seconds)
+    bookings, news = Bookings(vault, catalogue, clock), News(database)
+    kinds: dict[type[Any], Kind] = {
+        KeptArrival: Kind(bookings.apply, bookings.locks),
+        Act: Kind(perform, attrgetter("locks")),
     }
-    writer = Writer(database, kinds)
+    writer = Writer(database, kinds, news.of)
     platform = Platform(
         database=database,
         writer=writer,
@@ -82,18 +106,24 @@ def _put_together(database: Database, vault: Vault, clock: Clock) -> Ledger:
         catalogue=catalogue,
         vault=vault,
         clock=clock,
+        settings=settings,
+        crowds=Crowds(settings.per_destination),
     )
+    worker = Worker(platform)
+    news.on_work = worker.look
     return Ledger(
         database=database,
         writer=writer,
         catalogue=catalogue,
         messages=MessageStore(database, writer, vault),
         registry=Registry(database, writer),
-        tasks=Tasks(database, writer, clock),
+        tasks=Tasks(database, writer, catalogue, clock),
         traces=Traces(database),
         audit=AuditTrail(database),
         clients=Clients(database),
         live=Live(database),
         vault=vault,
-        worker=Worker(platform),
+        worker=worker,
+        news=news,
+        clock=clock,
     )

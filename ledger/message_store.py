@@ -8,16 +8,23 @@ import msgspec
 from canonical.errors import NotFound
 from ledger.arrival import Accepted, Arrival, Departure
 from ledger.audit_trail import Evidence
+from ledger.batch import Batch
 from ledger.booking import KeptArrival
 from ledger.database import Database
 from ledger.ids import derived_id, new_id
 from ledger.vault import Vault
-from ledger.writer import Act, Batch, Writer
+from ledger.writer import Act, Writer
 
 _NAME_DEPARTURE = """
 insert into reference (kind, value, transaction_id)
 select $1, $2, flow.transaction_id from flow where flow.id = split_part($3, '/', 1)
 on conflict do nothing"""
+
+
+# The same key gives the same message: its body is kept once.
+_KEEP_BODY = """
+insert into body (message_id, sealed) select $1, $2
+where not exists (select 1 from body where message_id = $1)"""
 
 
 class MessageStore:
@@ -74,16 +81,16 @@ class MessageStore:
         async with self._database.connection() as connection, connection.transaction():
             await connection.execute(
                 "insert into message"
-                " (id, direction, channel, kind, party, control_id, digest, body, status)"
-                " values ($1, 'out', $2, $3, $4, $5, $6, $7, 'pending') on conflict do nothing",
+                " (id, direction, channel, kind, party, control_id, digest, status)"
+                " values ($1, 'out', $2, $3, $4, $5, $6, 'pending') on conflict do nothing",
                 message,
                 departure.channel,
                 departure.kind,
                 departure.recipient,
                 departure.control_id,
                 hashlib.sha256(departure.body).digest(),
-                self._vault.seal(message, departure.body),
             )
+            await connection.execute(_KEEP_BODY, message, self._vault.seal(message, departure.body))
             # Known before it is sent: the partner's answer may overtake the step's own record.
             await connection.executemany(
                 _NAME_DEPARTURE, [(*named, departure.key) for named in departure.references]
@@ -97,15 +104,22 @@ class MessageStore:
     async def kept(self, message: str) -> "KeptMessage":
         """Return a message byte-exact, or raise `NotFound`."""
         row = await self._database.row(
-            "select channel, kind, party, body from message where id = $1", message
+            "select channel, kind, party, sealed from message"
+            " left join body on body.message_id = message.id where message.id = $1",
+            message,
         )
         if row is None:
             raise NotFound("no such message", where=message)
+        if row["sealed"] is None:
+            raise NotFound(
+                "the body of this message is no longer kept; that it came, and its digest, is",
+                where=message,
+            )
         return KeptMessage(
             channel=row["channel"],
             kind=row["kind"],
             party=row["party"],
-            body=self._vault.open(message, bytes(row["body"])),
+            body=self._vault.open(message, bytes(row["sealed"])),
         )
 
 

@@ -10,6 +10,8 @@ from functools import cache
 from inspect import signature
 from typing import Any, get_type_hints
 
+import msgspec
+
 
 def result_type(call: Callable[..., Any]) -> Any:
     """Return the annotated result of a function or method."""
@@ -39,13 +41,22 @@ def system_of(call: Callable[..., Any], kind: str) -> str:
     return str(getattr(getattr(call, "__self__", None), "system", "ledger"))
 
 
-def versions_of(call: Callable[..., Any], kind: str, flow: str) -> dict[str, str]:
-    """Return which flow, rule and mapping version ran."""
-    versions = {"flow": flow}
+def destination_of(call: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """Return whom a call waits for: what its client says of these arguments, or its system."""
+    client = getattr(call, "__self__", None)
+    destination = getattr(client, "destination", None)
+    return str(destination(*args) if destination is not None else getattr(client, "system", ""))
+
+
+def versions_of(call: Callable[..., Any], kind: str, flow: str) -> str:
+    """Return which flow, rule and mapping version ran, as JSON."""
     if kind == "decide":
-        versions["rule"] = str(getattr(sys.modules[call.__module__], "VERSION", "0"))
-        return versions
+        return _versions(flow, "rule", str(getattr(sys.modules[call.__module__], "VERSION", "0")))
     mapping = getattr(getattr(call, "__self__", None), "mapping_version", "")
-    if mapping:
-        versions["mapping"] = str(mapping)
-    return versions
+    return _versions(flow, "mapping", str(mapping))
+
+
+@cache
+def _versions(flow: str, kind: str, version: str) -> str:
+    versions = {"flow": flow, kind: version} if version else {"flow": flow}
+    return msgspec.json.encode(versions).decode()

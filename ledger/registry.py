@@ -14,9 +14,10 @@ import msgspec
 from canonical.errors import NotFound, UnknownItem
 from canonical.item import ItemCode, ItemId
 from ledger.audit_trail import Evidence
+from ledger.batch import Batch
 from ledger.catalogue import encoded
 from ledger.database import Database
-from ledger.writer import Act, Batch, Writer
+from ledger.writer import Act, Writer
 
 T = TypeVar("T", bound=msgspec.Struct)
 

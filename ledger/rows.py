@@ -1,7 +1,12 @@
-"""The rows the group-commit writer inserts, and how they are inserted many at a time."""
+"""The rows of a batch. Each class is a composite type of the migrations, field for field: a batch
+goes to PostgreSQL as one call with one array a kind.
+"""
 
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from canonical.task import TaskDraft
 
@@ -9,6 +14,36 @@ if TYPE_CHECKING:
     import asyncpg
 
     from ledger.database import Connection
+
+
+class FenceRow(NamedTuple):
+    """Who writes for a flow, and where the flow stands afterwards (`touch`: it changes at all)."""
+
+    id: str
+    owner: str
+    epoch: int
+    touch: bool = False
+    unwinding: bool = False
+    status: str | None = None
+    run_in: float = 0.0
+    attempts: int = 0
+    failure: str | None = None
+    result: str | None = None
+
+
+class MessageRow(NamedTuple):
+    """A document that came in; its body is sealed."""
+
+    id: str
+    channel: str
+    kind: str
+    party: str
+    identity: str | None
+    control_id: str
+    digest: bytes
+    sealed: bytes
+    answer: bytes
+    status: str
 
 
 class TransactionRow(NamedTuple):
@@ -23,6 +58,8 @@ class ReferenceRow(NamedTuple):
 
 
 class FlowRow(NamedTuple):
+    """A flow that begins: `behind` another one of its key in this batch, or a replay of one."""
+
     id: str
     transaction_id: str
     message_id: str | None
@@ -30,6 +67,9 @@ class FlowRow(NamedTuple):
     version: str
     key: str
     facts: str
+    behind: bool = False
+    replay_of: str | None = None
+    replay_from: int = 0
 
 
 class StepRow(NamedTuple):
@@ -139,68 +179,118 @@ class ClaimRow(NamedTuple):
     flow_id: str
 
 
+class AuditRow(NamedTuple):
+    chain: str
+    seq: int
+    kind: str
+    transaction_id: str | None
+    record: bytes
+    hash: bytes
+
+
+class QueueRow(NamedTuple):
+    """The queue of a business key: when its head has ended the next one may run."""
+
+    name: str
+    key: str
+
+
+class TakenRow(NamedTuple):
+    signal_id: int
+    flow_id: str
+
+
+class ReleaseRow(NamedTuple):
+    """A claimed name that is free again, where this transaction holds it."""
+
+    kind: str
+    value: str
+    transaction_id: str
+
+
 Row = (
-    TransactionRow
+    FenceRow
+    | ContextRow
+    | TransactionRow
     | ReferenceRow
     | FlowRow
     | StepRow
+    | ClaimRow
     | EntryRow
     | SignalRow
     | AwaitedRow
     | TaskRow
     | OutboxRow
-    | ContextRow
-    | ClaimRow
+    | AuditRow
+    | QueueRow
+    | TakenRow
+    | ReleaseRow
 )
 
-# In the order of the foreign keys. Everything that a resumed flow may say again is harmless twice.
-_TABLES: tuple[tuple[type[Row], str, bool], ...] = (
-    (ContextRow, "sealed_context", True),
-    (TransactionRow, "transaction", True),
-    (ReferenceRow, "reference", True),
-    (FlowRow, "flow", True),
-    (StepRow, "step", False),
-    (ClaimRow, "claim", True),
-    (EntryRow, "entry", False),
-    (SignalRow, "signal", False),
-    (AwaitedRow, "awaited", True),
-    (TaskRow, "task", True),
-    (OutboxRow, "outbox", True),
+_ORDER: tuple[type[Row], ...] = (
+    *(FenceRow, ContextRow, TransactionRow, ReferenceRow, FlowRow, StepRow, ClaimRow, EntryRow),
+    *(SignalRow, AwaitedRow, TaskRow, OutboxRow, AuditRow, QueueRow, TakenRow, ReleaseRow),
 )
+"""The arguments of `keep` in migration 0002 (the locks come first, two lists of flows last)."""
+
+_KEEP = f"select * from keep({', '.join(f'${n}' for n in range(1, len(_ORDER) + 4))})"
 
 
-def _insert(kind: type[Row], table: str, *, repeatable: bool) -> str:
-    columns = ", ".join(kind._fields)
-    values = ", ".join(f"${n}" for n in range(1, len(kind._fields) + 1))
-    again = " on conflict do nothing" if repeatable else ""
-    return f"insert into {table} ({columns}) values ({values}){again}"
+def lock_number(*parts: str) -> int:
+    """Return the number of the advisory lock that stands for a name."""
+    digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
 
 
-_WAKE = """
-update flow set status = 'ready', wake_at = null
-from awaited where awaited.flow_id = flow.id and flow.status = 'waiting'
-               and awaited.event = $1 and awaited.key = $2"""
+def locks_of(rows: Iterable[Row]) -> set[int]:
+    """Return the locks under which rows are written: of queues, and of what is waited for.
 
-# A place in a queue is taken under its lock, held until the commit: a flow that is seen has every
-# earlier one of its key before it, whichever process began that one.
-_QUEUE = """
-select pg_advisory_xact_lock(n) from
-(select distinct hashtextextended(n, 11) n from unnest($1::text[]) n order by 1) locks(n)"""
-
-_INSERTS = {kind: _insert(kind, table, repeatable=again) for kind, table, again in _TABLES}
-
-
-async def insert_rows(connection: "Connection[asyncpg.Record]", rows: list[Row]) -> None:
-    """Insert all rows, one pipelined statement a table, parents first."""
-    queues = {f"{row.name}\x1f{row.key}" for row in rows if isinstance(row, FlowRow)}
-    if queues:
-        await connection.execute(_QUEUE, list(queues))
-    by_kind: dict[type[Row], list[Row]] = {}
+    A flow sees every earlier one of its key, and who falls asleep every signal that has come,
+    because each looks under the lock under which the other was written.
+    """
+    locks = set[int]()
     for row in rows:
-        by_kind.setdefault(type(row), []).append(row)
-    for kind, sql in _INSERTS.items():
-        if kind in by_kind:
-            await connection.executemany(sql, by_kind[kind])
-    signals = [row for row in rows if isinstance(row, SignalRow)]
-    if signals:
-        await connection.executemany(_WAKE, [(row.event, row.key) for row in signals])
+        if isinstance(row, FlowRow | QueueRow):
+            locks.add(lock_number("queue", row.name, row.key))
+        elif isinstance(row, SignalRow | AwaitedRow):
+            locks.add(lock_number("signal", row.event, row.key))
+    return locks
+
+
+async def keep_rows(
+    connection: "Connection[asyncpg.Record]",
+    rows: Sequence[Row],
+    *,
+    locks: Iterable[int] = (),
+    over: Sequence[str] = (),
+    asleep: Sequence[str] = (),
+) -> list[tuple[int, bool]]:
+    """Write all rows in one call; return (place, somebody wants it cancelled) of each fence held.
+
+    Where a fence was not held, nothing is written. `over` wait no more, `asleep` fall asleep.
+    """
+    arrays: dict[type[Row], list[Row]] = defaultdict(list)
+    for row in rows:
+        arrays[type(row)].append(row)
+    if FlowRow in arrays:
+        arrays[FlowRow], queues = _in_queues(arrays[FlowRow])
+        arrays[QueueRow] += queues
+    wanted = sorted({*locks, *locks_of(rows)})
+    values: list[Any] = [wanted, *(arrays[kind] for kind in _ORDER), list(over), list(asleep)]
+    held = await connection.fetch(_KEEP, *values)
+    return [(row["place"] - 1, row["cancelled"]) for row in held]
+
+
+def _in_queues(flows: list[Any]) -> tuple[list[Row], list[Row]]:
+    """Mark who comes behind another of this batch; their queues are looked at once more.
+
+    (The one ahead may turn out to have begun long ago, and have ended.)
+    """
+    seen, placed, queues = set[QueueRow](), list[Row](), set[QueueRow]()
+    for flow in flows:
+        queue = QueueRow(flow.name, flow.key)
+        if queue in seen:
+            queues.add(queue)
+        placed.append(flow._replace(behind=queue in seen))
+        seen.add(queue)
+    return placed, list(queues)

@@ -1,24 +1,21 @@
 """What a flow sees: one business transaction, told step by step.
 
-    stock  = await story.ask("stock at the location", erp.stock, item, facility, location)   # a
-    read
-    short  = await story.decide("what falls below par", below_par, stock, par)                # a
-    rule
-    posted = await story.step("post the consumption", erp.post_movement, movement)            # an
-    effect
-    notice = await story.wait("ship notice", ShipNotice, event="shipment-notified", key=order,
-    within=…)
+    stock  = await story.ask("stock", erp.stock, item, place)                       # a read
+    short  = await story.decide("what falls below par", below_par, stock, par)      # a rule
+    posted = await story.step("consumption", erp.post, movement,                    # an effect,
+                              compensate=erp.reverse)                               # and its undo
+    notice = await story.wait("ship notice", ShipNotice, event=…, key=order, within=…)
 
 Every name is told once: what was recorded is not run again. Reads and rules are kept in hand and
 written down before the next effect starts; an effect is written down when it is done, and when it
-is
-interrupted it runs again under the same `key`.
+is interrupted it runs again under the same `key`.
 """
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
+from functools import partial
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 
@@ -27,32 +24,18 @@ from canonical.errors import Forbidden
 from canonical.request import EventName
 from canonical.task import Resolution, TaskDraft
 from ledger.catalogue import encoded
-from ledger.flow_run import FlowRun, Suspended
+from ledger.effects import Compensation, Compensation2, Disclosure, Effect, Effect2, Redress
+from ledger.flow_run import FlowRun, Suspended, Undo
 from ledger.ids import derived_id
 from ledger.provenance import result_type
-from ledger.rows import AwaitedRow, ClaimRow, OutboxRow, ReferenceRow, TaskRow
+from ledger.rows import AwaitedRow, ClaimRow, OutboxRow, ReferenceRow, ReleaseRow, TaskRow
+from ledger.unwinding import call_off, effect_undo
 
 P = ParamSpec("P")
 T = TypeVar("T")
-A = TypeVar("A", contravariant=True)
-B = TypeVar("B", contravariant=True)
-R = TypeVar("R", covariant=True)
-
-
-class Effect(Protocol[A, R]):
-    """A call that changes another system: once for one key."""
-
-    async def __call__(self, first: A, /, *, key: str) -> R: ...
-
-
-class Effect2(Protocol[A, B, R]):
-    async def __call__(self, first: A, second: B, /, *, key: str) -> R: ...
-
-
-class Disclosure(Protocol[A, R]):
-    """An effect that is allowed to see the patient."""
-
-    async def __call__(self, first: A, /, *, key: str, patient: PatientContext) -> R: ...
+A = TypeVar("A")
+B = TypeVar("B")
+D = TypeVar("D")
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +66,10 @@ class Story:
         name, known = self._run.recall(name)
         if known is not None:
             return cast("T", _decoded(known, call))
+        self._run.stop_at_the_end_of_the_records()
         began = time.perf_counter()
-        result = await call(*args, **kwargs)
+        with self._run.calling(call, args):
+            result = await call(*args, **kwargs)
         self._run.remember(name, "ask", call, args, result, began)
         return result
 
@@ -93,41 +78,96 @@ class Story:
         name, known = self._run.recall(name)
         if known is not None:
             return cast("T", _decoded(known, rule))
+        self._run.stop_at_the_end_of_the_records()
         began = time.perf_counter()
         result = rule(*args, **kwargs)
         self._run.remember(name, "decide", rule, args, result, began)
         return result
 
     @overload
-    async def step(self, name: str, call: Effect[A, R], first: A, /) -> R: ...
+    async def step(
+        self,
+        name: str,
+        call: Effect[A, D],
+        first: A,
+        /,
+        *,
+        compensate: Compensation[A, D] | None = None,
+    ) -> D: ...
     @overload
-    async def step(self, name: str, call: Effect2[A, B, R], first: A, second: B, /) -> R: ...
-    async def step(self, name: str, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        """Change another system, once: the call gets `key`, the same on every try."""
+    async def step(
+        self,
+        name: str,
+        call: Effect2[A, B, D],
+        first: A,
+        second: B,
+        /,
+        *,
+        compensate: Compensation2[A, B, D] | None = None,
+    ) -> D: ...
+    async def step(
+        self,
+        name: str,
+        call: Callable[..., Awaitable[Any]],
+        *args: Any,
+        compensate: Callable[..., Awaitable[object]] | None = None,
+    ) -> Any:
+        """Change another system, once: the call gets `key`, the same on every try.
+
+        `compensate` takes it back when the flow is cancelled.
+        """
         name, known = self._run.recall(name)
+        if self._run.rewinding and compensate is not None:
+            done = None if known is None else _decoded(known, call)
+            self._run.undos.append(effect_undo(self._run, name, compensate, args, done))
         if known is not None:
             return _decoded(known, call)
-        await self._run.flush()
-        began = time.perf_counter()
-        result = await call(*args, key=self._run.key(name))
-        self._run.remember(name, "effect", call, args, result, began)
-        await self._run.flush()
-        return result
+        self._run.stop_at_the_end_of_the_records()
+        return await self._effect(name, "effect", call, args)
 
     async def disclose(
-        self, name: str, call: Disclosure[A, R], first: A, /, *, token: str, purpose: str
-    ) -> R:
+        self,
+        name: str,
+        call: Disclosure[A, D],
+        first: A,
+        /,
+        *,
+        token: str,
+        purpose: str,
+        compensate: Redress[A, D] | None = None,
+    ) -> D:
         """Run an effect that may see the patient: opens the context token, which is audited."""
         name, known = self._run.recall(name)
+        done = None if known is None else cast("D", _decoded(known, call))
+        if self._run.rewinding and compensate is not None:
+            patient = partial(self._patient, token, purpose)
+            undo = effect_undo(self._run, name, compensate, (first,), done, patient=patient)
+            self._run.undos.append(undo)
         if known is not None:
-            return cast("R", _decoded(known, call))
+            return cast("D", done)
+        self._run.stop_at_the_end_of_the_records()
+        patient = await self._patient(token, purpose)
+        return cast("D", await self._effect(name, "disclose", call, (first,), patient=patient))
+
+    async def _patient(self, token: str, purpose: str) -> PatientContext:
         if not self._run.definition.opens_patient_context:
             raise Forbidden(f"flow {self._run.flow.name} has no grant to open a patient context")
-        patient = await self._run.open_context(token, purpose)
+        return await self._run.open_context(token, purpose)
+
+    async def _effect(
+        self,
+        name: str,
+        kind: str,
+        call: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+        **more: PatientContext,
+    ) -> Any:
         await self._run.flush()
+        self._run.has_effects = True
         began = time.perf_counter()
-        result = await call(first, key=self._run.key(name), patient=patient)
-        self._run.remember(name, "disclose", call, (first,), result, began)
+        with self._run.calling(call, args):
+            result = await call(*args, key=self._run.key(name), **more)
+        self._run.remember(name, kind, call, args, result, began)
         await self._run.flush()
         return result
 
@@ -147,6 +187,7 @@ class Story:
         """
         name, known = self._run.recall(name)
         if known is None:
+            self._run.stop_at_the_end_of_the_records()
             signal = await self._run.first_signal(list(kinds), key)
             if signal is None:
                 await self._sleep(name, list(kinds), key, within)
@@ -160,6 +201,7 @@ class Story:
         """Ask a person: the task is the question, its resolution the answer."""
         name, known = self._run.recall(name)
         if known is None:
+            self._run.stop_at_the_end_of_the_records()
             flow = self._run.flow
             task = derived_id("task", flow.id, name)
             signal = await self._run.first_signal(["task-resolved"], task)
@@ -182,6 +224,7 @@ class Story:
         """Return what the latest finished flow of that name in this transaction came to."""
         name, known = self._run.recall(name)
         if known is None:
+            self._run.stop_at_the_end_of_the_records()
             result = await self._run.latest_result(flow)
             self._run.remember_found(name, result or "null")
             known = self._run.recorded(name)
@@ -189,16 +232,31 @@ class Story:
 
     async def claim(self, kind: str, value: str) -> "Claim":
         """Take a name that only one flow may have; say whose it is."""
+        self._run.stop_at_the_end_of_the_records()
         self._run.pending.append(ClaimRow(kind, value, self._run.flow.id))
         await self._run.flush()
         flow, transaction = await self._run.owner_of(kind, value)
-        return Claim(mine=flow == self._run.flow.id, transaction=transaction)
+        mine = flow in (self._run.flow.id, self._run.flow.replay_of)
+        return Claim(mine=mine, transaction=transaction)
 
-    async def announce(self, event: EventName, facts: msgspec.Struct, *, key: str) -> None:
-        """Tell the others: start the flow that answers to `event`, wake who waits, publish it."""
+    def release_claim(self, kind: str, value: str) -> None:
+        """Let go of a name that a flow of this transaction has claimed, from the next record on."""
+        self._run.pending.append(ReleaseRow(kind, value, self.transaction))
+
+    async def announce(
+        self, event: EventName, facts: msgspec.Struct, *, key: str, undo: bool = False
+    ) -> None:
+        """Tell the others: start the flow that answers to `event`, wake who waits, publish it.
+
+        With `undo`, the flow it started is cancelled when this one is.
+        """
         name, known = self._run.recall(f"announce {event} {key}")
+        child = derived_id("flow", self._run.flow.id, name)
         if known is not None:
+            if self._run.rewinding and undo and self._run.catalogue.started_by(event):
+                self._run.undos.append(Undo(name, partial(call_off, self, self._run, child)))
             return
+        self._run.stop_at_the_end_of_the_records()
         flow = self._run.flow
         body = encoded(facts)
         self._run.pending += self._run.catalogue.rows_for(
@@ -207,7 +265,7 @@ class Story:
             facts=body,
             transaction=flow.transaction,
             message=flow.message,
-            flow=derived_id("flow", flow.id, name),
+            flow=child,
         )
         event_id = derived_id("evt", flow.id, name)
         self._run.pending.append(OutboxRow(event_id, flow.transaction, event, key, body))
@@ -223,9 +281,7 @@ class Story:
     ) -> NoReturn:
         flow = self._run.flow
         due = None if within is None else self._run.now() + within
-        self._run.pending += [
-            AwaitedRow(flow.id, name, event, key, due, flow.title) for event in events
-        ]
+        self._run.pending += [AwaitedRow(flow.id, name, event, key, due, "") for event in events]
         await self._run.flush(status="waiting")
         raise Suspended
 

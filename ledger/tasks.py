@@ -10,15 +10,19 @@ from canonical.clock import Clock
 from canonical.errors import InvalidRequest, NotFound, StateConflict
 from canonical.task import Resolution, TaskAction
 from ledger.audit_trail import Evidence
-from ledger.catalogue import encoded
+from ledger.batch import Batch
+from ledger.cancelling import Cancellation, FlowEnded, cancelling
+from ledger.catalogue import Catalogue, encoded
+from ledger.corrections import merged
 from ledger.database import Database
-from ledger.rows import EntryRow, SignalRow, insert_rows
-from ledger.writer import Act, Batch, Writer
+from ledger.rows import EntryRow, QueueRow, SignalRow, lock_number
+from ledger.writer import Act, Writer
 
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from ledger.database import Connection
+
+_NEED_REASON = ("abandon", "decline", "reject", "correct", "compensate")
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -50,25 +54,35 @@ _COLUMNS = (
 
 # A person has looked: what was read or ruled since the last effect is read and ruled again.
 _FORGET = """
-delete from step where flow_id = $1 and kind in ('ask', 'decide') and number > coalesce(
+delete from step where flow_id = $1 and kind in ('ask', 'decide')
+  and not exists (select 1 from flow where id = $1 and cancel is not null)
+  and number > coalesce(
     (select max(number) from step where flow_id = $1 and kind not in ('ask', 'decide')), 0)"""
 
-_RETRY = (
-    "update flow set status = 'ready', attempts = 0, wake_at = null, failure = null where id = $1"
-)
+_RETRY = """
+update flow set status = 'ready', attempts = 0, crashes = 0, run_at = now(), failure = null
+where id = $1"""
+_CORRECT = "update flow set facts = $2::json where id = $1"
+_BEGUN = """
+select exists (select 1 from step
+               where flow_id = $1 and kind in ('effect', 'disclose', 'announce'))"""
 # What an abandoned flow claimed is free again, unless it has changed something outside already.
 _FREE = """
 delete from claim where flow_id = $1 and not exists (
     select 1 from step where flow_id = $1 and kind in ('effect', 'disclose'))"""
-_ABANDON = "update flow set status = 'abandoned', ended_at = now() where id = $1"
+_ABANDON = """
+update flow set status = 'abandoned', ended_at = now() where id = $1 returning name, key, cancel"""
 
 
 class Tasks:
     """Lists and resolves tasks."""
 
-    def __init__(self, database: Database, writer: Writer, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, writer: Writer, catalogue: Catalogue, clock: Clock
+    ) -> None:
         self._database = database
         self._writer = writer
+        self._catalogue = catalogue
         self._clock = clock
 
     async def listed(
@@ -107,7 +121,8 @@ class Tasks:
 
         A refused document is not read again here: whoever knows how to read it does that.
         """
-        await self._writer.submit(Act(partial(self._resolve, task, resolution)))
+        locks = (lock_number("signal", "task-resolved", task),)
+        await self._writer.submit(Act(partial(self._resolve, task, resolution), locks))
         return await self.one(task)
 
     async def _resolve(self, task: str, resolution: Resolution, batch: Batch) -> None:
@@ -125,24 +140,56 @@ class Tasks:
             task,
             encoded(resolution),
         )
-        await self._follow(connection, known, resolution)
+        if known.transaction:
+            batch.rows.append(self._entry(known, resolution))
+        await self._follow(batch, known, resolution)
         batch.evidence.append(_evidence(known, resolution))
         batch.wakes = True
         batch.changed.add(known.transaction or "")
 
-    async def _follow(
-        self, connection: "Connection[Record]", task: Task, resolution: Resolution
-    ) -> None:
-        if task.transaction:
-            await insert_rows(connection, [self._entry(task, resolution)])
+    async def _follow(self, batch: Batch, task: Task, resolution: Resolution) -> None:
         if task.kind == "decision" and task.transaction:
             answer = encoded(resolution)
-            signal = SignalRow(task.transaction, None, "task-resolved", task.id, answer)
-            await insert_rows(connection, [signal])
-        if task.kind == "stuck":
-            again = resolution.action == "retry"
-            for sql in (_FORGET, _RETRY) if again else (_FREE, _ABANDON):
-                await connection.execute(sql, task.flow)
+            batch.rows.append(SignalRow(task.transaction, None, "task-resolved", task.id, answer))
+        if task.kind != "stuck" or task.flow is None:
+            return
+        if resolution.action == "compensate":
+            because = Cancellation(by=resolution.by, reason=resolution.reason or task.title)
+            await cancelling(task.flow, because, self._clock()).run(batch)
+        elif resolution.action == "abandon":
+            await self._abandon(batch, task, task.flow)
+        else:
+            if resolution.action == "correct":
+                await self._correct(batch, task.flow, resolution)
+            await batch.connection.execute(_FORGET, task.flow)
+            await batch.connection.execute(_RETRY, task.flow)
+
+    async def _correct(self, batch: Batch, flow: str, resolution: Resolution) -> None:
+        """Put corrected facts in the place of those the flow began with: nothing came of them."""
+        if await batch.connection.fetchval(_BEGUN, flow):
+            raise StateConflict(
+                "something has been done outside with these facts",
+                where=flow,
+                expected="compensate, and hand in the corrected document",
+            )
+        row = await batch.connection.fetchrow(
+            "select name, version, facts from flow where id = $1", flow
+        )
+        if row is None:
+            raise NotFound("no such flow", where=flow)
+        kind = self._catalogue.flows[row["name"], row["version"]].facts
+        facts = merged(str(row["facts"]).encode(), resolution.correction, kind)
+        await batch.connection.execute(_CORRECT, flow, encoded(facts))
+
+    async def _abandon(self, batch: Batch, task: Task, flow: str) -> None:
+        await batch.connection.execute(_FREE, flow)
+        row = await batch.connection.fetchrow(_ABANDON, flow)
+        if row is None:
+            return
+        batch.rows.append(QueueRow(row["name"], row["key"]))
+        if row["cancel"] is not None:  # whoever waits for it to be undone must know that it is not
+            end = encoded(FlowEnded(flow=row["name"], undone=False))
+            batch.rows.append(SignalRow(task.transaction or "", None, "flow-cancelled", flow, end))
 
     def _entry(self, task: Task, resolution: Resolution) -> EntryRow:
         return EntryRow(
@@ -167,7 +214,7 @@ def _check(task: Task, resolution: Resolution) -> None:
             where="$.action",
             expected=f"one of {', '.join(task.actions)}",
         )
-    if resolution.action in ("abandon", "decline", "reject") and not resolution.reason.strip():
+    if resolution.action in _NEED_REASON and not resolution.reason.strip():
         raise InvalidRequest("a reason is needed", where="$.reason", expected="why, in words")
 
 

@@ -1,4 +1,4 @@
-"""Deadlines: notices what did not happen, and wakes what was missed."""
+"""Deadlines: notices what did not happen."""
 
 from ledger.database import Database
 from ledger.ids import derived_id
@@ -9,7 +9,8 @@ _DUE = """
 update awaited set overdue = true from flow, transaction
 where awaited.due_at < now() and not awaited.overdue and flow.id = awaited.flow_id
   and flow.status = 'waiting' and transaction.id = flow.transaction_id
-returning awaited.flow_id, awaited.name, awaited.key, awaited.affected, flow.transaction_id"""
+returning awaited.flow_id, awaited.name, awaited.key, flow.transaction_id,
+    coalesce(nullif(awaited.affected, ''), transaction.title) as affected"""
 
 _RAISE = """
 insert into task (id, transaction_id, flow_id, kind, reason, title, detail, affected, fix, owner,
@@ -21,12 +22,6 @@ _ENTRY = """
 insert into entry (transaction_id, flow_id, hop, kind, system, outcome, why)
 values ($1, $2, $3, 'task', 'ledger', 'overdue', $4)"""
 
-_MISSED = """
-update flow set status = 'ready' from awaited, signal
-where flow.status = 'waiting' and awaited.flow_id = flow.id
-  and signal.event = awaited.event and signal.key = awaited.key
-  and not exists (select 1 from taken where signal_id = signal.id and flow_id = flow.id)"""
-
 
 class Timers:
     """Looks at the clock of the database."""
@@ -35,9 +30,8 @@ class Timers:
         self._database = database
 
     async def tend(self) -> None:
-        """Raise a task for each wait that is overdue; wake flows whose signal is there."""
+        """Raise a task for each wait that is overdue."""
         async with self._database.connection() as connection, connection.transaction():
-            await connection.execute(_MISSED)
             for row in await connection.fetch(_DUE):
                 title = f"Overdue: {row['name']}"
                 why = f"{row['name']} for {row['key']} has not come in time"

@@ -75,19 +75,23 @@ _STATUS = """
 case when exists (select 1 from task k where k.transaction_id = t.id and k.status = 'open')
      then 'attention'
      when exists (select 1 from flow f where f.transaction_id = t.id
-                  and f.status in ('ready', 'waiting', 'stuck')) then 'open'
+                  and f.status in ('queued', 'ready', 'waiting', 'stuck')) then 'open'
      else 'done' end"""
 
+_CHANGED = """
+coalesce((select e.at from entry e where e.transaction_id = t.id order by e.seq desc limit 1),
+         t.opened_at) as changed_at"""
+
 _LIST = f"""
-select t.id, t.title, t.opened_at, t.changed_at, {_STATUS} as status,
+select t.id, t.title, t.opened_at, {_CHANGED}, {_STATUS} as status,
        (select count(*) from entry e where e.transaction_id = t.id) as hops,
        (select count(*) from task k
         where k.transaction_id = t.id and k.status = 'open') as open_tasks
 from transaction t where ($1 = '' or t.id < $1) order by t.id desc limit $2"""
 
 
-_NAMED = """
-select r.value, r.transaction_id as transaction, t.changed_at,
+_NAMED = f"""
+select r.value, r.transaction_id as transaction, {_CHANGED},
        (select count(*) from task k
         where k.transaction_id = t.id and k.status = 'open') as open_tasks
 from reference r join transaction t on t.id = r.transaction_id
@@ -140,7 +144,7 @@ class Traces:
     async def trace(self, transaction: str) -> TransactionTrace:
         """Return everything about one transaction, hops in the order they were written."""
         head = await self._database.row(
-            f"select id, title, opened_at, changed_at, {_STATUS} as status"
+            f"select id, title, opened_at, {_CHANGED}, {_STATUS} as status"
             " from transaction t where id = $1",
             transaction,
         )

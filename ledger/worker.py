@@ -6,27 +6,27 @@ missed; a dead worker's flows are taken over when the lease ends, by database ti
 
 import asyncio
 import logging
-import random
 import traceback
 
 import asyncpg
 import msgspec
 
 from canonical.errors import BusinessFailure, Failure, InternalFault, StoreUnavailable
-from canonical.task import TaskDraft
-from ledger.flow_run import FlowRun, Platform, Suspended
+from canonical.task import TaskAction, TaskDraft
+from ledger.batch import ClaimedFlow, LeaseLost
+from ledger.cancelling import FlowEnded
+from ledger.catalogue import encoded
+from ledger.crowds import Crowded
+from ledger.flow_run import CancelWanted, FlowRun, Platform, Rewound, Suspended
 from ledger.ids import derived_id, new_id
-from ledger.rows import TaskRow
-from ledger.step_journal import LEASE_SECONDS, ClaimedFlow, LeaseLost
+from ledger.rows import SignalRow, TaskRow
 from ledger.story import Story
 from ledger.timers import Timers
+from ledger.unwinding import unwind
 
 log = logging.getLogger("suture.worker")
 
 POLL_SECONDS = 1.0
-MAX_ATTEMPTS = 40
-MAX_BACKOFF_SECONDS = 60.0
-_IN_FLIGHT = 64
 
 
 class Worker:
@@ -35,18 +35,18 @@ class Worker:
     def __init__(self, platform: Platform) -> None:
         self.identity = new_id("worker")
         self._platform = platform
+        self._settings = platform.settings
         self._timers = Timers(platform.database)
         self._known: list[str] = []
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], FlowRun | None] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._wanted = asyncio.Event()
         self._stopping = False
 
     def start(self) -> None:
         """Start working on the flows that are installed by now."""
-        flows = self._platform.catalogue.flows.values()
-        self._known = [f"{flow.name}/{flow.version}" for flow in flows]
-        hearing = self._platform.database.listen("suture_work", self._heard)
+        self._known = [f"{name}/{version}" for name, version in self._platform.catalogue.flows]
+        hearing = self._platform.database.listen("suture_work", lambda _: self.look())
         for loop in (self._claim_loop(), hearing, self._tend_loop()):
             self._loops.append(asyncio.create_task(loop))
 
@@ -60,37 +60,50 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._running, *self._loops, return_exceptions=True)
 
+    def look(self) -> None:
+        """Look for work now."""
+        self._wanted.set()
+
     async def _claim_loop(self) -> None:
         while not self._stopping:
             self._wanted.clear()
-            free = _IN_FLIGHT - len(self._running)
-            try:
-                claimed = await self._platform.journal.claim(
-                    self.identity, free, self._known, self._in_hand()
-                )
-            except (StoreUnavailable, asyncpg.PostgresError) as exc:
-                log.warning("claiming failed: %s", type(exc).__name__)
-                await asyncio.sleep(POLL_SECONDS)
-                continue
+            claimed = await self._claimed(self._free())
             for flow in claimed:
                 task = asyncio.create_task(self._run(flow), name=flow.id)
-                self._running.add(task)
+                self._running[task] = None
                 task.add_done_callback(self._finished)
             if not claimed:
                 await _within(self._wanted, POLL_SECONDS)
 
+    def _free(self) -> int:
+        """How many more flows may run; those that wait for an answer from outside cost nothing."""
+        outside = sum(run is not None and run.outside for run in self._running.values())
+        inside = len(self._running) - outside
+        room = min(
+            self._settings.in_flight - inside, self._settings.most_running - len(self._running)
+        )
+        return max(room, 0)
+
+    async def _claimed(self, free: int) -> list[ClaimedFlow]:
+        if not free:
+            return []
+        try:
+            journal, in_hand = self._platform.journal, self._in_hand()
+            return await journal.claim(self.identity, free, self._known, in_hand)
+        except (StoreUnavailable, asyncpg.PostgresError) as exc:
+            log.warning("claiming failed: %s", type(exc).__name__)
+            await asyncio.sleep(POLL_SECONDS)
+            return []
+
     def _in_hand(self) -> list[str]:
         return [task.get_name() for task in self._running]
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._wanted.set()
-
-    def _heard(self, _payload: str) -> None:
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        del self._running[task]
         self._wanted.set()
 
     async def _tend_loop(self) -> None:
-        """Renew leases well before they end, raise what is overdue, wake what was missed."""
+        """Renew leases well before they end, raise what is overdue."""
         while True:
             try:
                 if self._running:
@@ -98,28 +111,39 @@ class Worker:
                 await self._timers.tend()
             except (StoreUnavailable, asyncpg.PostgresError) as exc:
                 log.warning("tending failed: %s", type(exc).__name__)
-            await asyncio.sleep(min(POLL_SECONDS, LEASE_SECONDS / 4))
+            await asyncio.sleep(min(POLL_SECONDS, self._settings.lease_seconds / 4))
 
     async def _run(self, flow: ClaimedFlow) -> None:
-        definition = self._platform.catalogue.flows[flow.name]
+        definition = self._platform.catalogue.flows[flow.name, flow.version]
         try:
-            first = flow.epoch == 1  # nobody had it before: nothing can be recorded
+            first = flow.epoch == 1 and flow.replay_of is None and flow.cancel is None
+            # Of a flow that nobody had before nothing can be recorded.
             recorded = [] if first else await self._platform.journal.recorded(flow.id)
             run = FlowRun(self._platform, flow, definition, recorded)
+            if (task := asyncio.current_task()) is not None:
+                self._running[task] = run
             await self._tell(run)
+        except CancelWanted:  # what has been recorded is undone at once, under the same lease
+            flow.cancel = "{}"
+            await self._run(flow)
         except (LeaseLost, StoreUnavailable, asyncpg.PostgresError) as exc:
             # Whoever holds the lease next goes on from the last record.
             log.info("flow %s let go: %s", flow.id, type(exc).__name__)
 
     async def _tell(self, run: FlowRun) -> None:
         try:
-            await _told(run)
+            self._refuse_poison(run)
+            await (_undone(run) if run.rewinding else _told(run))
         except Suspended:
             return
+        except Crowded as crowded:
+            await run.flush(status="ready", run_in=crowded.pause, attempts=run.flow.attempts)
         except (StoreUnavailable, LeaseLost):
             raise
         except Failure as failure:
             await self._failed(run, failure)
+        except (CancelWanted, Rewound):
+            raise
         except Exception as exc:  # noqa: BLE001 - the worker's edge: a fault in one flow is a task, not the end of the others
             # Type and place only: the text of a stray exception may quote a document.
             where = "".join(traceback.format_tb(exc.__traceback__))
@@ -127,26 +151,25 @@ class Worker:
             log.error("flow %s (%s): %s\n%s", *fault)  # noqa: TRY400 - see above
             await self._failed(run, InternalFault(f"{type(exc).__name__} in {run.flow.name}"))
 
+    def _refuse_poison(self, run: FlowRun) -> None:
+        if run.flow.crashes >= self._settings.max_crashes:
+            raise InternalFault(
+                f"each time a worker ended in the middle of it, {run.flow.crashes} times"
+            )
+
     async def _failed(self, run: FlowRun, failure: Failure) -> None:
         _make_keepable(failure)
-        attempts = run.flow.attempts + 1
-        if failure.retryable and attempts < MAX_ATTEMPTS:
-            delay = max(_backoff(attempts), failure.retry_after or 0.0)
-            why = f"{failure}; try {attempts + 1} in {delay:.1f} s"
+        attempts = run.flow.attempts + failure.counts_as_a_try
+        retry = run.definition.retry
+        if failure.retryable and attempts < (retry.attempts or self._settings.max_attempts):
+            delay = max(retry.pause(max(attempts, 1)), failure.retry_after or 0.0)
+            why = f"{failure}; try {attempts + 1} of «{run.at}» in {delay:.1f} s"
             run.tell("waiting to try again", "retry", failure.source, why, outcome=failure.slug)
-            await run.flush(status="ready", wake_in=delay, attempts=attempts, failure=failure)
+            await run.flush(status="ready", run_in=delay, attempts=attempts, failure=failure)
             asyncio.get_running_loop().call_later(delay, self._wanted.set)
             return
         flow = run.flow
-        draft = TaskDraft(
-            reason=failure.slug,
-            title=f"{failure.title}: {flow.name.replace('-', ' ')}",
-            detail=str(failure),
-            affected=flow.title,
-            fix=failure.fix or "correct the cause, then retry; or abandon with a reason",
-            owner=run.definition.owner if isinstance(failure, BusinessFailure) else "it-operations",
-            actions=("retry", "abandon"),
-        )
+        draft = await _stuck(run, failure)
         task = derived_id("task", flow.id, str(flow.epoch), failure.slug)
         run.pending.append(
             TaskRow.from_draft(task, draft, "stuck", transaction=flow.transaction, flow=flow.id)
@@ -157,13 +180,44 @@ class Worker:
 
 async def _told(run: FlowRun) -> None:
     """Run the flow from its beginning to its end, and write down that it ended."""
-    flow = run.flow
-    if flow.attempts >= MAX_ATTEMPTS:
-        raise InternalFault(f"each time a worker ended in the middle of it, {flow.attempts} times")
-    facts = msgspec.json.decode(flow.facts, type=run.definition.facts)
+    facts = msgspec.json.decode(run.flow.facts, type=run.definition.facts)
     result = await run.definition.run(Story(run), facts)
-    run.tell(f"{flow.name} completed", "end", "ledger", "")
+    run.tell(f"{run.flow.name} completed", "end", "ledger", "")
     await run.flush(status="done", result=result)
+
+
+async def _undone(run: FlowRun) -> None:
+    """Tell again what is recorded, then take it back, and write down that it is undone."""
+    flow, story = run.flow, Story(run)
+    facts = msgspec.json.decode(flow.facts, type=run.definition.facts)
+    try:
+        await run.definition.run(story, facts)
+    except (Rewound, Failure):
+        run.pending.clear()  # nothing new may be said by the way
+    run.pending.clear()
+    run.rewinding = False
+    await unwind(run)
+    run.tell(f"{flow.name} cancelled", "end", "ledger", f"{len(run.undos)} steps are undone")
+    end = encoded(FlowEnded(flow=flow.name, undone=True))
+    run.pending.append(SignalRow(flow.transaction, None, "flow-cancelled", flow.id, end))
+    await run.flush(status="cancelled")
+
+
+async def _stuck(run: FlowRun, failure: Failure) -> TaskDraft:
+    """Return the question to a person: what failed, after what, and what may be done."""
+    name = run.flow.name.replace("-", " ")
+    actions: tuple[TaskAction, ...] = ("retry", "abandon")
+    if not run.unwinding:
+        actions = ("retry", "compensate" if run.has_effects else "correct", "abandon")
+    return TaskDraft(
+        reason=failure.slug,
+        title=f"{failure.title}: {'undoing ' if run.unwinding else ''}{name}",
+        detail=str(failure),
+        affected=await run.title(),
+        fix=failure.fix or "correct the cause, then retry; or abandon with a reason",
+        owner=run.definition.owner if isinstance(failure, BusinessFailure) else "it-operations",
+        actions=actions,
+    )
 
 
 def _make_keepable(failure: Failure) -> None:
@@ -171,12 +225,6 @@ def _make_keepable(failure: Failure) -> None:
     for name in ("detail", "where", "expected", "fix"):
         text = str(getattr(failure, name)).encode(errors="replace").decode()
         setattr(failure, name, text.replace("\0", "\ufffd"))
-
-
-def _backoff(attempt: int) -> float:
-    """Exponential with full jitter: 0.25 s, 0.5 s, 1 s … one minute."""
-    ceiling: float = min(0.5 * 2 ** min(attempt - 1, 10), MAX_BACKOFF_SECONDS)
-    return ceiling / 2 + random.random() * ceiling / 2  # noqa: S311 - jitter, not a secret
 
 
 async def _within(event: asyncio.Event, seconds: float) -> None:

@@ -73,10 +73,12 @@ class _GuardedTransport(httpx.AsyncBaseTransport):
     def _refuse_unless_trial(self) -> None:
         left = self._open_until - self._monotonic()
         if left > 0 or self._trial:
-            raise UpstreamUnavailable(
+            refused = UpstreamUnavailable(
                 f"{self._policy.failures} calls in a row failed; no more are made for a while",
                 retry_after=max(1.0, left),
             )
+            refused.counts_as_a_try = False
+            raise refused
 
     def _count(self, *, succeeded: bool | None) -> None:
         if succeeded:

@@ -27,10 +27,14 @@ class TaskList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class TaskResolution(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """One of the task's `actions`, with a reason where something is given up."""
+    """One of the task's `actions`, with a reason where something is given up.
+
+    `correction` is a JSON merge patch (RFC 7396) to the facts, for the action `correct`.
+    """
 
     action: TaskAction
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    correction: Annotated[dict[str, msgspec.Raw], msgspec.Meta(max_length=100)] = {}
 
 
 @get(
@@ -74,7 +78,8 @@ async def resolve_task(
             expected=f"POST /process/v1/requisitions/{task_id}/decision",
         )
     resolved = await ledger.tasks.resolve(
-        task_id, Resolution(action=data.action, by=client, reason=data.reason)
+        task_id,
+        Resolution(action=data.action, by=client, reason=data.reason, correction=data.correction),
     )
     facts.transaction = resolved.transaction or ""
     if resolved.kind == "refused" and data.action == "retry" and resolved.message:

@@ -62,7 +62,7 @@ async def test_usage_that_cannot_be_posted_is_a_task_and_nothing_of_it_is_posted
     for place, (line, reason, fix) in enumerate(UNPOSTABLE):
         transaction = await used(floor, case, SUTURE, line)
         task = await floor.task(reason, transaction=transaction)
-        assert task["actions"] == ["retry", "abandon"]
+        assert task["actions"] == ["retry", "correct", "abandon"]
         assert task["owner"] == "supply-chain"
         assert fix in task["fix"], task
         assert await floor.documents() == before, reason
@@ -84,7 +84,7 @@ async def test_the_missing_code_is_added_and_the_retry_posts_the_whole_usage(sta
 
     assert (await floor.resolve(task, "abandon")).body["where"] == "$.reason"
     odd = await floor.resolve(task, "approve")
-    assert (odd.status, odd.body["expected"]) == (400, "one of retry, abandon")
+    assert (odd.status, odd.body["expected"]) == (400, "one of retry, correct, abandon")
     assert (await floor.resolve(task, "dance")).status == 400
     assert (await floor.resolve(task, "retry")).status == 200
     again = await floor.task("unknown-item", transaction=transaction)

@@ -192,7 +192,7 @@ async def take_over(dead: Ledger, heir: Ledger) -> None:
 
     async def taken() -> bool:
         await heir.database.run(
-            "update flow set lease_until = now() - interval '1 s' where owner = $1",
+            "update flow set run_at = now() - interval '1 s' where owner = $1",
             dead.worker.identity,
         )
         await heir.database.run("select pg_notify('suture_work', '')")

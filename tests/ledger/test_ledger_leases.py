@@ -6,9 +6,10 @@ import asyncpg
 import pytest
 
 from canonical.errors import StoreUnavailable
+from ledger.batch import FlowWrite
 from ledger.ledger import Ledger
 from ledger.rows import StepRow
-from ledger.step_journal import FlowWrite, LeaseLostAnswer, StepJournal
+from ledger.step_journal import StepJournal
 from tests.ledger.conftest import Opened
 from tests.ledger.outside import (
     Supplier,
@@ -72,15 +73,15 @@ async def test_a_lease_that_was_taken_anew_does_not_revive_what_was_said_under_t
 ) -> None:
     install(ledger, idle())
     await ledger.messages.receive(used("1"))
-    journal = StepJournal(ledger.database)
+    journal = StepJournal(ledger.database, 5.0)
     [old] = await journal.claim("worker_x", 1, ["supply/1"])
-    await ledger.database.run("update flow set lease_until = now() - interval '1 s'")
+    await ledger.database.run("update flow set run_at = now() - interval '1 s'")
     [new] = await journal.claim("worker_x", 1, ["supply/1"])
     told = [
         FlowWrite(flow=flow, rows=[StepRow(old.id, name, 1, "ask", "1")])
         for flow, name in ((old, "late"), (new, "in time"))
     ]
-    assert [await ledger.writer.submit(write) for write in told] == [LeaseLostAnswer, None]
+    assert [await ledger.writer.submit(write) for write in told] == ["lease-lost", "kept"]
     assert [row["name"] for row in await journal.recorded(old.id)] == ["in time"]
 
 
@@ -91,7 +92,7 @@ async def test_two_workers_never_hold_one_flow(ledger: Ledger) -> None:
     install(ledger, flow(run))
     for n in range(30):
         await ledger.messages.receive(used(str(n)))
-    journal = StepJournal(ledger.database)
+    journal = StepJournal(ledger.database, 5.0)
     claims = [journal.claim(f"worker_{n}", 10, ["supply/1"]) for n in range(6)]
     claimed = [one.id for many in await asyncio.gather(*claims) for one in many]
     assert len(claimed) == len(set(claimed)) == 30
@@ -117,8 +118,8 @@ async def test_a_flow_that_was_let_go_is_not_held_by_the_worker_that_let_it_go(
     await asyncio.gather(fell.wait(), supplier.began.wait())
 
     async def leases() -> dict[str, object]:
-        rows = await ledger.database.rows("select key, lease_until from flow")
-        return {row["key"]: row["lease_until"] for row in rows}
+        rows = await ledger.database.rows("select key, run_at from flow")
+        return {row["key"]: row["run_at"] for row in rows}
 
     before = await leases()
 
@@ -127,7 +128,7 @@ async def test_a_flow_that_was_let_go_is_not_held_by_the_worker_that_let_it_go(
 
     await eventually(renewed)
     assert (await leases())["falls"] == before["falls"]
-    await ledger.database.run("update flow set lease_until = now() where key = 'falls'")
+    await ledger.database.run("update flow set run_at = now() where key = 'falls'")
     supplier.answers.set()
     await ended(ledger, 2)
 
@@ -141,13 +142,13 @@ async def test_leases_are_renewed_although_one_flow_is_being_written(
     install(ledger, flow(run))
     for number in ("1", "2"):
         await ledger.messages.receive(used(number))
-    journal = StepJournal(ledger.database)
+    journal = StepJournal(ledger.database, 5.0)
     flows = [one.id for one in await journal.claim("worker_x", 2, ["supply/1"])]
-    await ledger.database.run("update flow set lease_until = now()")
+    await ledger.database.run("update flow set run_at = now()")
     async with operator.transaction():
         await operator.execute("select 1 from flow where id = $1 for update", flows[0])
         await asyncio.wait_for(journal.renew("worker_x", flows), 2)
-    rows = await ledger.database.rows("select id from flow where lease_until > now()")
+    rows = await ledger.database.rows("select id from flow where run_at > now()")
     assert [row["id"] for row in rows] == flows[1:]
 
 
@@ -187,7 +188,7 @@ async def test_a_worker_does_not_begin_again_what_it_has_in_hand(ledger: Ledger)
     await ledger.messages.receive(used("1"))
     ledger.worker.start()
     await supplier.began.wait()
-    await ledger.database.run("update flow set lease_until = now() - interval '1 s'")
+    await ledger.database.run("update flow set run_at = now() - interval '1 s'")
     await ledger.messages.receive(used("2"))  # it looks for work, and sees that lease
 
     async def both() -> bool:

@@ -19,9 +19,9 @@ def supply(ledger: Ledger) -> None:
 async def test_a_body_cannot_be_read_in_the_table_and_opens_byte_exact(ledger: Ledger) -> None:
     body = b"PID|1||ZZ-TESTER^INVENTED\r" * 3
     accepted = await ledger.messages.receive(used("1", body=body))
-    row = await ledger.database.row("select body from message")
+    row = await ledger.database.row("select sealed from body")
     assert row is not None
-    assert b"TESTER" not in row["body"]
+    assert b"TESTER" not in row["sealed"]
     kept = await ledger.messages.kept(accepted.message)
     assert (kept.body, kept.kind, kept.party, kept.channel) == (body, "ORU^R01", "EHR", "mllp")
 
@@ -30,7 +30,8 @@ async def test_a_body_that_was_moved_to_another_row_does_not_open(ledger: Ledger
     mine = await ledger.messages.receive(used("1"))
     other = await ledger.messages.receive(used("2"))
     await ledger.database.run(
-        "update message set body = (select body from message where id = $2) where id = $1",
+        "update body set sealed = (select sealed from body where message_id = $2)"
+        " where message_id = $1",
         mine.message,
         other.message,
     )
@@ -41,7 +42,7 @@ async def test_a_body_that_was_moved_to_another_row_does_not_open(ledger: Ledger
 @pytest.mark.parametrize("left", [0, 5, 20])
 async def test_a_body_that_was_cut_off_does_not_open(ledger: Ledger, left: int) -> None:
     accepted = await ledger.messages.receive(used("1"))
-    await ledger.database.run("update message set body = substring(body for $1)", left)
+    await ledger.database.run("update body set sealed = substring(sealed for $1)", left)
     with pytest.raises(InternalFault, match="does not open"):
         await ledger.messages.kept(accepted.message)
 

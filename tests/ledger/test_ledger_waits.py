@@ -130,16 +130,18 @@ async def test_all_flows_that_wait_for_one_fact_get_it(ledger: Ledger) -> None:
     await ended(ledger, 3)
 
 
-async def test_a_wake_up_that_was_missed_is_made_good(ledger: Ledger) -> None:
-    install(ledger, waiting())
-    await ledger.messages.receive(used("1"))
+async def test_an_answer_that_comes_while_its_flow_falls_asleep_is_never_missed(
+    ledger: Ledger, opened: Opened
+) -> None:
+    partner = await opened()
+    for one in (ledger, partner):
+        install(one, waiting())
+    numbers = [str(number) for number in range(60)]
+    for number in numbers:
+        await ledger.messages.receive(used(number))
     ledger.worker.start()
-    await ended(ledger, status="waiting")
-    await ledger.database.run(
-        "insert into signal (transaction_id, event, key, facts)"
-        " select id, 'order-acknowledged', '1', '{\"number\": \"1\"}' from transaction"
-    )
-    await ended(ledger)
+    await asyncio.gather(*(partner.messages.receive(answered(number)) for number in numbers))
+    await ended(ledger, len(numbers))
 
 
 def either(within: timedelta = A_DAY):
