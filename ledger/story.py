@@ -140,8 +140,8 @@ class Story:
         name, known = self._run.recall(name)
         done = None if known is None else cast("D", _decoded(known, call))
         if self._run.rewinding and compensate is not None:
-            patient = partial(self._patient, token, purpose)
-            undo = effect_undo(self._run, name, compensate, (first,), done, patient=patient)
+            opened = partial(self._patient, token, purpose)
+            undo = effect_undo(self._run, name, compensate, (first,), done, patient=opened)
             self._run.undos.append(undo)
         if known is not None:
             return cast("D", done)
