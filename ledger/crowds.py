@@ -2,8 +2,6 @@
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Generator
-from contextlib import contextmanager
 
 _REMEMBERED_SECONDS = 10.0
 
@@ -27,21 +25,17 @@ class Crowds:
         self._open: dict[str, int] = defaultdict(int)
         self._sent_away: dict[str, deque[float]] = defaultdict(deque)
 
-    @contextmanager
-    def entered(self, destination: str) -> Generator[None]:
+    def enter(self, destination: str) -> None:
         """Be one of the open calls, or raise `Crowded`. '' is nowhere outside."""
         if not destination:
-            yield
             return
         if self._open[destination] >= self._most:
             raise Crowded(destination, self._pause(destination))
         self._open[destination] += 1
-        try:
-            yield
-        finally:
+
+    def leave(self, destination: str) -> None:
+        if destination:
             self._open[destination] -= 1
-            if not self._open[destination]:
-                del self._open[destination]
 
     def _pause(self, destination: str) -> float:
         now, sent_away = time.monotonic(), self._sent_away[destination]

@@ -3,8 +3,7 @@ down.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -111,15 +110,18 @@ class FlowRun:
         """Return the idempotency key of an effect: the same on every try."""
         return f"{self.flow.id}/{name}"
 
-    @contextmanager
-    def calling(self, call: Callable[..., Any], args: tuple[Any, ...]) -> Generator[None]:
+    async def call(
+        self, call: Callable[..., Awaitable[Any]], args: tuple[Any, ...], **more: Any
+    ) -> Any:
         """Be outside: one of so many calls that this worker has open to that destination."""
-        with self._platform.crowds.entered(destination_of(call, args)):
-            self.outside = True
-            try:
-                yield
-            finally:
-                self.outside = False
+        crowds, destination = self._platform.crowds, destination_of(call, args)
+        crowds.enter(destination)
+        self.outside = True
+        try:
+            return await call(*args, **more)
+        finally:
+            self.outside = False
+            crowds.leave(destination)
 
     def remember(
         self,

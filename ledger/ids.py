@@ -5,13 +5,15 @@ import secrets
 import time
 from base64 import b32encode
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_TO_ULID = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")
 
 
 def new_id(prefix: str) -> str:
     """Return a fresh identifier such as `tx_01kap…`."""
     number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
+    # 26 digits of 5 bits: two leading zero bits, and 14 that fill up the last bytes, cut off again.
+    digits = b32encode((number << 30).to_bytes(20)).translate(_TO_ULID)
+    return f"{prefix}_{digits[:26].decode()}"
 
 
 def derived_id(prefix: str, *parts: str) -> str:

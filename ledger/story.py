@@ -68,8 +68,7 @@ class Story:
             return cast("T", _decoded(known, call))
         self._run.stop_at_the_end_of_the_records()
         began = time.perf_counter()
-        with self._run.calling(call, args):
-            result = await call(*args, **kwargs)
+        result = cast("T", await self._run.call(call, args, **kwargs))
         self._run.remember(name, "ask", call, args, result, began)
         return result
 
@@ -165,8 +164,7 @@ class Story:
         await self._run.flush()
         self._run.has_effects = True
         began = time.perf_counter()
-        with self._run.calling(call, args):
-            result = await call(*args, key=self._run.key(name), **more)
+        result = await self._run.call(call, args, key=self._run.key(name), **more)
         self._run.remember(name, kind, call, args, result, began)
         await self._run.flush()
         return result

@@ -32,8 +32,7 @@ def effect_undo(
         more = {} if patient is None else {"patient": await patient()}
         await run.flush()
         began = time.perf_counter()
-        with run.calling(compensate, (*args, done)):
-            result = await compensate(*args, done, key=run.key(step), **more)
+        result = await run.call(compensate, (*args, done), key=run.key(step), **more)
         run.remember(name, "compensate", compensate, (*args, done), result, began)
         await run.flush()
 

@@ -47,6 +47,15 @@ class Writer:
         self._end()
         await asyncio.gather(*(lane.stop() for lane in self._lanes))
 
+    def _lane(self) -> Lane:
+        """Return where to wait: with those who came before while their lane is free, else in the
+        other one, which is written while the callers of the first go on.
+        """
+        for lane in self._lanes:
+            if not lane.busy:
+                return lane
+        return min(self._lanes, key=lambda each: each.waiting)
+
     def _end(self) -> None:
         self._stopping = True
         for lane in self._lanes:
@@ -73,9 +82,7 @@ class Writer:
         """
         if self._stopping:
             raise Stopping("the ledger is closing", retry_after=2)
-        # Who comes while a lane is free joins those who came before him: one commit for all.
-        free = (each for each in self._lanes if not each.busy)
-        lane = next(free, None) or min(self._lanes, key=lambda each: each.waiting)
+        lane = self._lane()
         if lane.waiting >= _MAX_WAITING and not isinstance(record, FlowWrite):
             raise StoreUnavailable(
                 f"{self.waiting} records wait to be written", fix="call again", retry_after=1
