@@ -32,6 +32,7 @@ from gateway.pages import router as page_routes
 from gateway.problems import problem
 from gateway.redelivery import Redelivery
 from gateway.tracing import tracer
+from gateway.upstreams import Upstreams
 from gateway.wiring import Doors, Systems
 from ledger.audit_trail import Evidence
 from ledger.figures import Figures
@@ -51,6 +52,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     ledger: Ledger
     systems: Systems
+    upstreams: Upstreams
     doors: Doors
     authorization: Authorization
     verify: Callable[[bytes, float], Principal]
@@ -112,6 +114,7 @@ def _dependencies(parts: Parts) -> dict[str, Provide]:
         "authorization": parts.authorization,
         "pings": parts.pings,
         "metrics": parts.metrics,
+        "upstreams": parts.upstreams,
         "figures": Figures(parts.ledger.database, parts.ledger.writer),
     }
     return {"facts": Provide(_facts)} | {name: _given(value) for name, value in given.items()}

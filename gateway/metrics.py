@@ -9,6 +9,7 @@ from litestar.params import SkipValidation
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from gateway.upstreams import Upstreams
 from ledger.figures import Figures
 
 _TIERS = ("system", "process", "experience", "oauth", "health")
@@ -28,6 +29,12 @@ class Metrics:
         )
         self._ledger = Gauge(
             "suture_ledger", "The ledger in numbers", ["what", "kind"], registry=self.registry
+        )
+        self._circuits = Gauge(
+            "suture_circuit_open",
+            "1 while no calls are made to an upstream that failed again and again",
+            ["upstream"],
+            registry=self.registry,
         )
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
@@ -51,8 +58,10 @@ class Metrics:
 
         return counted
 
-    async def page(self, figures: Figures) -> bytes:
+    async def page(self, figures: Figures, circuits: dict[str, bool]) -> bytes:
         """Return everything in the text format."""
+        for upstream, is_open in circuits.items():
+            self._circuits.labels(upstream).set(is_open)
         self._ledger.clear()
         for what, kind, count in await figures.counts():
             self._ledger.labels(what, kind).set(count)
@@ -63,6 +72,7 @@ class Metrics:
 async def read_metrics(
     metrics: NamedDependency[SkipValidation[Metrics]],
     figures: NamedDependency[SkipValidation[Figures]],
+    upstreams: NamedDependency[SkipValidation[Upstreams]],
 ) -> Response[bytes]:
     """Return the metrics in Prometheus's text format."""
-    return Response(await metrics.page(figures), media_type=_TYPE)
+    return Response(await metrics.page(figures, upstreams.circuits()), media_type=_TYPE)

@@ -96,6 +96,7 @@ async def open_parts(
             config=config,
             ledger=ledger,
             systems=systems,
+            upstreams=upstreams,
             doors=open_doors(config, ledger, systems, clock),
             authorization=authorization,
             verify=verifier.verify,

@@ -7,16 +7,23 @@ import httpx
 
 from gateway.config import Config, ConfigurationRefused, Upstream, secret
 from policies.aiohttp_transport import AiohttpTransport
-from policies.circuit_breaker import CircuitBreaker
+from policies.circuit_breaker import CircuitBreaker, GuardedTransport
 from policies.retry import Retry
 from policies.timeout import Timeout
 
 
 class Upstreams:
-    """One HTTP client an upstream, by its name in gateway.toml."""
+    """One HTTP client an upstream, by its name in gateway.toml, and its circuit."""
 
-    def __init__(self, clients: dict[str, httpx.AsyncClient]) -> None:
+    def __init__(
+        self, clients: dict[str, httpx.AsyncClient], circuits: dict[str, GuardedTransport]
+    ) -> None:
         self._clients = clients
+        self._circuits = circuits
+
+    def circuits(self) -> dict[str, bool]:
+        """Say of each upstream whether its circuit is open: no calls are made for a while."""
+        return {name: circuit.is_open for name, circuit in self._circuits.items()}
 
     def client(self, name: str) -> httpx.AsyncClient:
         """Return the client of an upstream, or say that it is not configured."""
@@ -30,18 +37,22 @@ class Upstreams:
 async def open_upstreams(config: Config) -> AsyncGenerator[Upstreams]:
     """Open a client for each upstream; close them all on leaving."""
     async with AsyncExitStack() as stack:
+        circuits = {name: _circuit(upstream) for name, upstream in config.upstreams.items()}
         clients = {
-            name: await stack.enter_async_context(_client(upstream))
+            name: await stack.enter_async_context(_client(upstream, circuits[name]))
             for name, upstream in config.upstreams.items()
         }
-        yield Upstreams(clients)
+        yield Upstreams(clients, circuits)
 
 
-def _client(upstream: Upstream) -> httpx.AsyncClient:
+def _circuit(upstream: Upstream) -> GuardedTransport:
     timed = Timeout(seconds=upstream.timeout_seconds)(AiohttpTransport())
-    guarded = CircuitBreaker(
-        failures=upstream.failures_to_open, open_seconds=upstream.open_seconds
-    )(timed)
+    return CircuitBreaker(failures=upstream.failures_to_open, open_seconds=upstream.open_seconds)(
+        timed
+    )
+
+
+def _client(upstream: Upstream, guarded: GuardedTransport) -> httpx.AsyncClient:
     auth = (upstream.user, secret(upstream.password_secret)) if upstream.user else None
     return httpx.AsyncClient(
         base_url=upstream.url,

@@ -34,11 +34,13 @@ class CircuitBreaker(
         self,
         transport: httpx.AsyncBaseTransport,
         monotonic: Callable[[], float] = time.monotonic,
-    ) -> httpx.AsyncBaseTransport:
-        return _GuardedTransport(transport, self, monotonic)
+    ) -> "GuardedTransport":
+        return GuardedTransport(transport, self, monotonic)
 
 
-class _GuardedTransport(httpx.AsyncBaseTransport):
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """A transport with its circuit."""
+
     def __init__(
         self,
         transport: httpx.AsyncBaseTransport,
@@ -52,8 +54,13 @@ class _GuardedTransport(httpx.AsyncBaseTransport):
         self._open_until = 0.0
         self._trial = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are refused at the moment."""
+        return self._in_a_row >= self._policy.failures
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        is_open = self._in_a_row >= self._policy.failures
+        is_open = self.is_open
         if is_open:
             self._refuse_unless_trial()
         self._trial = is_open

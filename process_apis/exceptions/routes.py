@@ -10,6 +10,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter, SkipValidat
 from canonical.errors import StateConflict
 from canonical.request import RequestFacts
 from canonical.task import Resolution, TaskAction
+from ledger.cancelling import Cancellation
 from ledger.ledger import Ledger
 from ledger.tasks import Task
 
@@ -87,4 +88,30 @@ async def resolve_task(
     return resolved
 
 
-router = Router("/process/v1", route_handlers=[list_tasks, resolve_task])
+class CancellationRequest(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """Why a flow is to be cancelled: people will read it in the story."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+@post(
+    "/flows/{flow_id:str}/cancellation",
+    operation_id="cancelFlow",
+    summary="Cancel a flow: it goes no further, and what it did is undone in reverse order",
+    scope="process.flows:cancel",
+    status_code=202,
+)
+async def cancel_flow(
+    flow_id: Annotated[str, PathParameter(max_length=64)],
+    data: JSONBody[CancellationRequest],
+    ledger: NamedDependency[SkipValidation[Ledger]],
+    facts: NamedDependency[SkipValidation[RequestFacts]],
+) -> None:
+    """Follow it in the transaction: each undoing is a hop, and what cannot be undone a task."""
+    client = facts.principal.client if facts.principal else ""
+    await ledger.cancel(flow_id, Cancellation(by=client, reason=data.reason))
+
+
+router = Router("/process/v1", route_handlers=[list_tasks, resolve_task, cancel_flow])
