@@ -1,7 +1,7 @@
-"""`ledger`: what the ledger keeps in a second, beside the same PostgreSQL used by hand.
+"""What the ledger keeps in a second, beside the same PostgreSQL used by hand.
 
 Everything is kept when it is counted: `synchronous_commit=on`, and after each round the rows in the
-tables are compared with what callers were told. CPU is of this process; PostgreSQL's is not in it.
+tables are compared with what callers were told. Both work in this process.
 """
 
 import hashlib
@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.conditions import conditions
 from bench.hl7v2 import SAMPLES
-from bench.naive import SESSIONS, Naive, open_naive
+from bench.ledger.naive import Naive, open_naive
+from bench.ledger.six_steps import STEPS, Flows, arrival
+from bench.meter import PostgresMeter
 from bench.report import Comparison, Row, Trial
-from bench.rounds import Bench, Contender, Measured, Settings, in_flight, in_turn
-from bench.six_steps import STEPS, SixSteps, arrival
-from gateway.embedded.postgres import start_postgres
+from bench.rounds import Contender, Settings, in_flight, in_turn
 from ledger.audit_trail import Evidence
 from ledger.database import Database, fresh_database, open_database
 from ledger.ledger import Ledger, open_ledger
@@ -64,7 +63,7 @@ def _comparisons() -> tuple[Comparison, ...]:
     pairs = (("messages", "by hand"), ("flows", "by hand"), ("flows", "same rows"))
     return tuple(
         Comparison(
-            name=f"{kind}, {callers} in flight: suture / {peer}",
+            name=f"{kind}Vs{''.join(map(str.capitalize, peer.split()))}At{callers}",
             of=f"{kind} suture {callers}",
             against=f"{kind} {peer} {callers}",
             by="rate",
@@ -74,28 +73,27 @@ def _comparisons() -> tuple[Comparison, ...]:
     )
 
 
-async def measure(settings: Settings) -> Measured:
-    """Measure on an embedded PostgreSQL in the settings' folder."""
+COMPARISONS = _comparisons()
+
+
+async def rows_by_hand(dsn: str, server: PostgresMeter, settings: Settings) -> list[Row]:
+    """Measure what is kept in this process, on the server of `dsn`."""
     async with AsyncExitStack() as stack:
-        server = await start_postgres(settings.home)
-        stack.push_async_callback(server.stop)
-        dsns = [await fresh_database(server.dsn, f"bench_{name}") for name in ("ours", "theirs")]
+        dsns = [await fresh_database(dsn, f"bench_{name}") for name in ("ours", "theirs")]
         ours = await stack.enter_async_context(open_ledger(dsns[0], secret=secrets.token_bytes(32)))
-        flows = SixSteps(ours)
+        flows = Flows(ours)
         ours.worker.start()
         stack.push_async_callback(ours.worker.stop)
         naive, counts = await stack.enter_async_context(_opened_naive(dsns[1]))
         tasks = [*_of_suture(ours, flows), *_by_hand(naive, counts)]
         contenders = [
-            _contender(task, callers, settings)
+            _contender(task, callers, settings, server)
             for kind in _KINDS
             for callers in _CALLERS
             for task in tasks
             if task.kind == kind
         ]
-        rows = await in_turn(contenders, settings)
-        version = await ours.database.row("show server_version")
-        return Measured(rows, _conditions("" if version is None else str(version[0])))
+        return await in_turn(contenders, settings)
 
 
 @asynccontextmanager
@@ -109,16 +107,7 @@ async def _opened_naive(dsn: str) -> AsyncGenerator[tuple[Naive, Database]]:
         await counts.close()
 
 
-def _conditions(version: str) -> dict[str, str]:
-    return conditions(
-        *("asyncpg", "uvloop", "msgspec"),
-        postgresql=f"{version}, embedded, unix socket, fsync and synchronous_commit on",
-        sessions=f"suture 8 and one writer, by hand {SESSIONS}",
-        measured="callers in a closed loop; rows counted afterwards; CPU without PostgreSQL's",
-    )
-
-
-def _of_suture(ledger: Ledger, flows: SixSteps) -> list[_Task]:
+def _of_suture(ledger: Ledger, flows: Flows) -> list[_Task]:
     async def keep() -> None:
         await ledger.messages.receive(arrival(_BODY))
 
@@ -201,7 +190,7 @@ def _counting(database: Database, sql: str) -> Callable[[], Awaitable[int]]:
 _SHORT = {"suture": "suture", _BY_HAND: "by hand", _SAME_ROWS: "same rows"}
 
 
-def _contender(task: _Task, callers: int, settings: Settings) -> Contender:
+def _contender(task: _Task, callers: int, settings: Settings, server: PostgresMeter) -> Contender:
     unit, what = _KINDS[task.kind]
     row = Row(
         name=f"{task.kind} {_SHORT[task.by]} {callers}",
@@ -215,7 +204,9 @@ def _contender(task: _Task, callers: int, settings: Settings) -> Contender:
 
     async def measured() -> Trial:
         before = await task.counted()
+        its = server.cpu()
         trial = await in_flight(task.call, callers, seconds)
+        trial = trial._replace(postgres=server.cpu() - its)
         kept = await task.counted() - before
         if trial.fault or kept == trial.operations:
             return trial
@@ -223,6 +214,3 @@ def _contender(task: _Task, callers: int, settings: Settings) -> Contender:
         return trial._replace(fault=fault)
 
     return Contender(row, measured)
-
-
-BENCH = Bench("ledger", "Keeping records on PostgreSQL", _comparisons(), measure)
