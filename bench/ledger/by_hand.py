@@ -14,13 +14,15 @@ from typing import NamedTuple
 import msgspec
 
 from bench.hl7v2 import SAMPLES
+from bench.ledger.ground import Ground
 from bench.ledger.naive import Naive, open_naive
 from bench.ledger.six_steps import STEPS, Flows, arrival
 from bench.meter import PostgresMeter
 from bench.report import Comparison, Row, Trial
 from bench.rounds import Contender, Settings, in_flight, in_turn
+from canonical.errors import Failure
 from ledger.audit_trail import Evidence
-from ledger.database import Database, fresh_database, open_database
+from ledger.database import Database, open_database
 from ledger.ledger import Ledger, open_ledger
 
 _SECONDS = 0.5
@@ -76,18 +78,18 @@ def _comparisons() -> tuple[Comparison, ...]:
 COMPARISONS = _comparisons()
 
 
-async def rows_by_hand(dsn: str, server: PostgresMeter, settings: Settings) -> list[Row]:
+async def rows_by_hand(ground: Ground, settings: Settings) -> list[Row]:
     """Measure what is kept in this process, on the server of `dsn`."""
     async with AsyncExitStack() as stack:
-        dsns = [await fresh_database(dsn, f"bench_{name}") for name in ("ours", "theirs")]
-        ours = await stack.enter_async_context(open_ledger(dsns[0], secret=secrets.token_bytes(32)))
+        mine, theirs = ground.databases["ours"], ground.databases["theirs"]
+        ours = await stack.enter_async_context(open_ledger(mine, secret=secrets.token_bytes(32)))
         flows = Flows(ours)
         ours.worker.start()
         stack.push_async_callback(ours.worker.stop)
-        naive, counts = await stack.enter_async_context(_opened_naive(dsns[1]))
+        naive, counts = await stack.enter_async_context(_opened_naive(theirs))
         tasks = [*_of_suture(ours, flows), *_by_hand(naive, counts)]
         contenders = [
-            _contender(task, callers, settings, server)
+            _contender(task, callers, settings, ground.meter)
             for kind in _KINDS
             for callers in _CALLERS
             for task in tasks
@@ -203,11 +205,14 @@ def _contender(task: _Task, callers: int, settings: Settings, server: PostgresMe
     seconds = _QUICK_SECONDS if settings.quick else _SECONDS
 
     async def measured() -> Trial:
-        before = await task.counted()
-        its = server.cpu()
-        trial = await in_flight(task.call, callers, seconds)
-        trial = trial._replace(postgres=server.cpu() - its)
-        kept = await task.counted() - before
+        try:
+            before = await task.counted()
+            its = server.cpu()
+            trial = await in_flight(task.call, callers, seconds)
+            trial = trial._replace(postgres=server.cpu() - its)
+            kept = await task.counted() - before
+        except (Failure, OSError) as exc:
+            return Trial(0, 0, 0, f"PostgreSQL is gone: {type(exc).__name__}")
         if trial.fault or kept == trial.operations:
             return trial
         fault = f"{trial.operations} were answered, {kept} are in the database"

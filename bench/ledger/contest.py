@@ -1,33 +1,20 @@
 """The whole bench: by hand, beside DBOS, with a long past, with many waits; on one PostgreSQL."""
 
-import contextlib
-import fcntl
-import shutil
-import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from typing import NamedTuple
+import os
 
-import asyncpg
 import msgspec
 
 from bench.conditions import conditions
 from bench.ledger.by_hand import COMPARISONS as BY_HAND
 from bench.ledger.by_hand import rows_by_hand
 from bench.ledger.engines import DBOS, OURS, Kind, Lengths, Plan, dbos_is_missing, round_of
-from bench.ledger.history import ledger_with_past
+from bench.ledger.ground import Ground, Past, past_of, prepared
 from bench.ledger.naive import SESSIONS
 from bench.ledger.six_steps import STEPS
 from bench.ledger.waits import BOUNDS, rows_of_waits
 from bench.meter import PostgresMeter
 from bench.report import Comparison, Row, Trial
 from bench.rounds import Bench, Contender, Measured, Settings, in_turn
-from canonical.errors import StoreUnavailable
-from gateway.embedded.cluster import postmaster
-from gateway.embedded.place import place_of
-from gateway.embedded.postgres import start_postgres
-from ledger.database import fresh_database
 
 _LENGTHS, _QUICK_LENGTHS = Lengths(2.0, 0.3), Lengths(0.1, 0.0)
 _IN_FLIGHT, _IN_FLIGHT_OUTSIDE = (1, 50, 200), (1, 50)
@@ -36,8 +23,7 @@ _LATENCY = 0.005
 _BUSY = 50
 _MILLION = 1_000_000
 _QUICK_HISTORY, _QUICK_WAITS = 500, 40
-_BYTES_OF_A_PAST = 16_000
-"""Of one finished transaction on disk, with its indexes and the log that is written with it."""
+_DATABASES = ("ours", "theirs", OURS.name, DBOS.name, "empty", "nobody", "waits")
 
 _EMPTY, _PAST, _SHRUNK = "flows empty ledger", "flows one million", "flows shrunk past"
 _CONTAINS = {
@@ -83,118 +69,58 @@ def _comparisons() -> tuple[Comparison, ...]:
     )
 
 
-class _Server(NamedTuple):
-    dsn: str
-    meter: PostgresMeter
-    room: int
-
-
 async def measure(settings: Settings) -> Measured:
-    """Measure everything, on a server that is kept for the ledger with a past (`quick`: is not)."""
+    """Measure everything; `quick` takes a short past and few waits."""
     if settings.quick:
         history, waits = (
             min(settings.history, _QUICK_HISTORY),
             min(settings.waits, _QUICK_WAITS),
         )
         settings = msgspec.structs.replace(settings, history=history, waits=waits)
-    async with _server(settings) as server:
-        by_hand = await rows_by_hand(server.dsn, server.meter, settings)
-        past, told = await _past(server, settings)
-        contenders = await _beside_dbos(server, settings)
-        contenders += await _with_past(server, past, told, settings)
+    async with prepared(settings, _DATABASES) as ground:
+        past = await past_of(ground, settings)
+        by_hand = await rows_by_hand(ground, settings)
+        contenders = [*_beside_dbos(ground, settings), *_with_past(ground, past, settings)]
         engines = await in_turn(contenders, settings)
-        waiting = await rows_of_waits(server.dsn, server.meter, settings)
-        return Measured([*engines, *waiting, *by_hand], await _conditions(server, told))
+        waiting = await rows_of_waits(ground, settings)
+    return Measured([*engines, *waiting, *by_hand], _conditions(ground, past, engines))
 
 
-@asynccontextmanager
-async def _server(settings: Settings) -> AsyncGenerator[_Server]:
-    home = settings.home if settings.quick else settings.kept
-    home.mkdir(parents=True, exist_ok=True)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(_alone(home))
-        server = await start_postgres(home)
-        stack.push_async_callback(server.stop)
-        await fresh_database(server.dsn, "bench_nothing", drop_like="bench_%")
-        place = place_of("postgres", home, "")
-        pid = postmaster(place)
-        if pid is None:
-            raise StoreUnavailable("the embedded PostgreSQL has ended")
-        yield _Server(server.dsn, PostgresMeter(pid), shutil.disk_usage(place.folder).free)
-
-
-@contextlib.contextmanager
-def _alone(home: Path) -> Generator[None]:
-    """Two benches on one server would measure each other."""
-    with (home / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            raise StoreUnavailable(
-                "another bench of the ledger is running here",
-                where=str(home),
-                fix="wait for its end, or measure elsewhere with --out",
-            ) from exc
-        yield
-
-
-async def _past(server: _Server, settings: Settings) -> tuple[str, str]:
-    """Return the database with a past, or why there is none; and what is to be said of it."""
-    wanted = settings.history * _BYTES_OF_A_PAST
-    if server.room < wanted and settings.history > _QUICK_HISTORY:
-        return "", f"{wanted / 1e9:.0f} GB are needed on disk, {server.room / 1e9:.0f} are free"
-    settings.say(f"filling a ledger with {settings.history:,} finished transactions, once")
-    began = time.monotonic()
-    dsn = await ledger_with_past(server.dsn, settings.history)
-    connection = await asyncpg.connect(dsn)
-    try:
-        size = await connection.fetchval("select pg_database_size(current_database())")
-    finally:
-        await connection.close()
-    seconds = time.monotonic() - began
-    told = f"{settings.history:,} transactions, {size / 1e9:.1f} GB, {STEPS} steps each"
-    return dsn, f"{told}; ready after {seconds:.0f} s (kept for the next run)"
-
-
-async def _beside_dbos(server: _Server, settings: Settings) -> list[Contender]:
+def _beside_dbos(ground: Ground, settings: Settings) -> list[Contender]:
     missing = {"suture": "", "DBOS": dbos_is_missing()}
     if settings.quick:
         missing["DBOS"] = "--quick starts no engine of others"
     cases = [(callers, workers, 0.0) for workers in _WORKERS for callers in _IN_FLIGHT]
     cases += [(callers, 1, _LATENCY) for callers in _IN_FLIGHT_OUTSIDE]
-    dsns = {
-        kind.name: await fresh_database(server.dsn, f"bench_{kind.name.lower()}")
-        for kind in (OURS, DBOS)
-    }
     return [
         _contender(
             _row(kind, callers, workers, latency, why=missing[kind.name]),
-            Plan(kind, dsns[kind.name], callers, workers, latency),
-            (server.meter, settings),
+            Plan(kind, ground.databases[kind.name], callers, workers, latency),
+            (ground.meter, settings),
         )
         for callers, workers, latency in cases
         for kind in (OURS, DBOS)
     ]
 
 
-async def _with_past(server: _Server, past: str, why: str, settings: Settings) -> list[Contender]:
+def _with_past(ground: Ground, past: Past, settings: Settings) -> list[Contender]:
     """Two ledgers, one of them empty in the beginning, measured in turn."""
-    empty = await fresh_database(server.dsn, "bench_empty")
-    million = missing = "" if past else why
-    rows = {_EMPTY: ("an empty ledger", empty, "")}
+    million = past.missing
+    rows = {_EMPTY: ("an empty ledger", ground.databases["empty"], "")}
     if settings.history < _MILLION:
         million = f"the past was shrunk to {settings.history:,} (HISTORY)"
-        rows[_SHRUNK] = (f"a ledger with {settings.history:,} finished transactions", past, missing)
-    rows[_PAST] = ("a ledger with 1,000,000 finished transactions", past, million)
+        what = f"a ledger with {settings.history:,} finished transactions"
+        rows[_SHRUNK] = (what, past.dsn, past.missing)
+    rows[_PAST] = ("a ledger with 1,000,000 finished transactions", past.dsn, million)
     return [
         _contender(
             msgspec.structs.replace(
-                _row(OURS, _BUSY, 1, 0.0, why=absent), name=name, by=f"suture, {what}"
+                _row(OURS, _BUSY, 1, 0.0, why=why), name=name, by=f"suture, {what}"
             ),
             Plan(OURS, dsn, _BUSY, 1),
-            (server.meter, settings),
+            (ground.meter, settings),
         )
-        for name, (what, dsn, absent) in rows.items()
+        for name, (what, dsn, why) in rows.items()
     ]
 
 
@@ -222,21 +148,29 @@ def _contender(row: Row, plan: Plan, means: tuple[PostgresMeter, Settings]) -> C
     return Contender(row, None if row.state == "not run" else measured)
 
 
-async def _conditions(server: _Server, past: str) -> dict[str, str]:
-    connection = await asyncpg.connect(server.dsn)
-    try:
-        version = await connection.fetchval("show server_version")
-    finally:
-        await connection.close()
+def _conditions(ground: Ground, past: Past, engines: list[Row]) -> dict[str, str]:
     return conditions(
         *("asyncpg", "uvloop", "msgspec"),
-        postgresql=f"{version}, embedded, unix socket, fsync and synchronous_commit on",
-        past=past or "none",
+        postgresql=f"{ground.version}, embedded, unix socket, fsync and synchronous_commit on",
+        past=past.missing or past.told,
         sessions=f"suture 8 and one writer, DBOS 20 a worker, by hand {SESSIONS}",
+        cores=_saturation({row.name: row for row in engines}),
         measured="closed loop until all that began has ended, after a checkpoint; every round"
         " starts the engines anew and warms them up; rows are counted in the database afterwards",
         cpu="of the engine's processes; PostgreSQL's, all its processes, is told beside it",
     )
+
+
+def _saturation(rows: dict[str, Row]) -> str:
+    """Say what one and two workers left of the machine: why a second one helps, or does not."""
+    told: list[str] = []
+    for workers in _WORKERS:
+        row = rows[_name("suture", _BUSY, workers)]
+        if row.cores is not None and row.postgres_cores is not None:
+            own, its = row.cores.median, row.postgres_cores.median
+            who = "one worker" if workers == 1 else "two workers"
+            told.append(f"{who} {own:.2f} and PostgreSQL {its:.2f}")
+    return f"kept busy at {_BUSY} in flight: {'; '.join(told)}; of {os.cpu_count()}"
 
 
 BENCH = Bench("ledger", "Keeping records on PostgreSQL", _comparisons(), measure, BOUNDS)

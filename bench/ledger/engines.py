@@ -18,7 +18,7 @@ import msgspec
 
 from bench.ledger.six_steps import STEPS
 from bench.ledger.turns import Opening, Order, Tally
-from bench.meter import PostgresMeter, cpu_of
+from bench.meter import PostgresMeter, cpu_of, memory_of
 from bench.report import Trial
 from canonical.errors import Failure
 from ledger.ids import new_id
@@ -68,8 +68,19 @@ class Engine:
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
-        self.pid = process.pid
         self._process = process
+
+    def cpu(self) -> float:
+        return self._measured(cpu_of)
+
+    def memory(self) -> float:
+        return self._measured(memory_of)
+
+    def _measured(self, measure: Callable[[int], float]) -> float:
+        try:
+            return measure(self._process.pid)
+        except OSError as exc:
+            raise EngineFailed(f"{self.name} died while it was measured") from exc
 
     async def tell(self, order: Order) -> Tally:
         if self._process.stdin is not None:
@@ -154,9 +165,9 @@ async def _measured(
     connection, server = outside
     mark = new_id("flow")
     before = await plan.kind.kept(connection, mark)
-    own, its, began = sum(cpu_of(each.pid) for each in engines), server.cpu(), time.monotonic()
+    own, its, began = sum(each.cpu() for each in engines), server.cpu(), time.monotonic()
     tally = await _flows(engines, plan.callers, seconds)
-    own, its = sum(cpu_of(each.pid) for each in engines) - own, server.cpu() - its
+    own, its = sum(each.cpu() for each in engines) - own, server.cpu() - its
     kept = await plan.kind.kept(connection, mark) - before
     fault = tally.fault
     if not fault and kept != tally.ended:

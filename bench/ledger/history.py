@@ -21,6 +21,7 @@ from ledger.database import fresh_database, named_database
 from ledger.ledger import open_ledger
 
 _FILLED = "filled"
+_KEPT = "select shobj_description(oid, 'pg_database') from pg_database where datname = $1"
 _ASLEEP = "select 1 from flow where status = 'waiting'"
 _SLEEPS_WITHIN = 20.0
 _CHUNK = 20_000
@@ -63,31 +64,38 @@ class Copied(NamedTuple):
     insert: str
 
 
-async def ledger_with_past(dsn: str, copies: int) -> str:
-    """Return a database with so many finished transactions: a kept one, or one that is made now."""
-    name = f"past_{_fingerprint()}_{copies}"
+async def kept_past(dsn: str, copies: int) -> str:
+    """Return the database with so many finished transactions that is there, or ''."""
     connection = await asyncpg.connect(dsn)
     try:
-        sql = "select shobj_description(oid, 'pg_database') from pg_database where datname = $1"
-        if await connection.fetchval(sql, name) == _FILLED:
-            return named_database(dsn, name)
-        past = await fresh_database(dsn, name, drop_like="past_%")
-        async with open_ledger(past, secret=SECRET) as ledger:
-            flows = Flows(ledger)
-            ledger.worker.start()
-            await flows.run_one(SAMPLES[1].body)
-            await ledger.worker.stop()
-        await multiply(past, copies)
+        name = _name_of_past(copies)
+        is_whole = await connection.fetchval(_KEPT, name) == _FILLED
+    finally:
+        await connection.close()
+    return named_database(dsn, name) if is_whole else ""
+
+
+async def made_past(dsn: str, copies: int) -> str:
+    """Make a database with so many finished transactions; any other past is dropped."""
+    name = _name_of_past(copies)
+    past = await fresh_database(dsn, name, drop_like="past_%")
+    async with open_ledger(past, secret=SECRET) as ledger:
+        flows = Flows(ledger)
+        ledger.worker.start()
+        await flows.run_one(SAMPLES[1].body)
+        await ledger.worker.stop()
+    await multiply(past, copies)
+    connection = await asyncpg.connect(dsn)
+    try:
         await connection.execute(f"comment on database {name} is '{_FILLED}'")
     finally:
         await connection.close()
     return past
 
 
-async def ledger_of_waits(dsn: str, name: str, copies: int) -> str:
-    """Make a database in which so many flows wait, each for a fact of its own."""
-    waits = await fresh_database(dsn, name)
-    async with open_ledger(waits, secret=SECRET) as ledger:
+async def fill_with_waits(dsn: str, copies: int) -> None:
+    """Let so many flows wait in an empty database, each for a fact of its own."""
+    async with open_ledger(dsn, secret=SECRET) as ledger:
         flows = Flows(ledger)
         ledger.worker.start()
         await flows.begin("order-placed", SAMPLES[1].body)
@@ -95,8 +103,11 @@ async def ledger_of_waits(dsn: str, name: str, copies: int) -> str:
             while await ledger.database.row(_ASLEEP) is None:  # noqa: ASYNC110 - another process's
                 await asyncio.sleep(0.01)
         await ledger.worker.stop()
-    await multiply(waits, copies, has_aged=False)
-    return waits
+    await multiply(dsn, copies, has_aged=False)
+
+
+def _name_of_past(copies: int) -> str:
+    return f"past_{_fingerprint()}_{copies}"
 
 
 def _fingerprint() -> str:
@@ -196,7 +207,7 @@ async def _insert(dsn: str, work: list[tuple[str, int]]) -> None:
 @asynccontextmanager
 async def _roomy(connection: asyncpg.Connection) -> AsyncGenerator[None]:
     """Let PostgreSQL write without a checkpoint a minute while it is filled."""
-    for setting in ("max_wal_size = '16GB'", "checkpoint_timeout = '30min'"):
+    for setting in ("max_wal_size = '4GB'", "checkpoint_timeout = '30min'"):
         await connection.execute(f"alter system set {setting}")
     await connection.execute("select pg_reload_conf()")
     try:

@@ -10,13 +10,13 @@ import asyncpg
 import msgspec
 
 from bench.ledger.engines import OURS, Engine, EngineFailed, flows_over, started
-from bench.ledger.history import ledger_of_waits
+from bench.ledger.ground import Ground
+from bench.ledger.history import fill_with_waits
 from bench.ledger.turns import Opening, Order
-from bench.meter import PostgresMeter, cpu_of, memory_of
+from bench.meter import PostgresMeter
 from bench.report import Bound, Row, Trial, judged
 from bench.rounds import Settings
 from canonical.errors import Failure
-from ledger.database import fresh_database
 
 _SETTLES, _IDLES = 5.0, 20.0
 _QUICK_IDLES = 1.5
@@ -40,13 +40,13 @@ class _Idle(NamedTuple):
     its_cores: float
 
 
-async def rows_of_waits(dsn: str, server: PostgresMeter, settings: Settings) -> list[Row]:
+async def rows_of_waits(ground: Ground, settings: Settings) -> list[Row]:
     """Measure a worker beside nothing, then beside the waits, then let some of them wake."""
     rows = _rows(settings)
+    nobody, waits, server = ground.databases["nobody"], ground.databases["waits"], ground.meter
     try:
         settings.say(f"filling a ledger with {settings.waits} waiting flows")
-        nobody = await fresh_database(dsn, "bench_nobody")
-        waits = await ledger_of_waits(dsn, "bench_waits", settings.waits)
+        await fill_with_waits(waits, settings.waits)
         settings.say("an idle worker")
         async with _worker(nobody) as engine:
             alone = await _idle(engine, server, settings)
@@ -107,13 +107,13 @@ async def _worker(dsn: str) -> AsyncGenerator[Engine]:
 async def _idle(engine: Engine, server: PostgresMeter, settings: Settings) -> _Idle:
     settles, idles = (0.2, _QUICK_IDLES) if settings.quick else (_SETTLES, _IDLES)
     await asyncio.sleep(settles)
-    own, its, began = cpu_of(engine.pid), server.cpu(), time.monotonic()
+    own, its, began = engine.cpu(), server.cpu(), time.monotonic()
     await asyncio.sleep(idles)
     seconds = time.monotonic() - began
     return _Idle(
-        memory=memory_of(engine.pid),
+        memory=engine.memory(),
         its_memory=server.memory(),
-        cores=(cpu_of(engine.pid) - own) / seconds,
+        cores=(engine.cpu() - own) / seconds,
         its_cores=(server.cpu() - its) / seconds,
     )
 
@@ -125,10 +125,10 @@ async def _woken(engine: Engine, dsn: str, server: PostgresMeter, settings: Sett
         keys = await connection.fetch(
             "select key from suture.awaited order by random() limit $1", number
         )
-        own, its, began = cpu_of(engine.pid), server.cpu(), time.monotonic()
+        own, its, began = engine.cpu(), server.cpu(), time.monotonic()
         await engine.tell(Order(seconds=0.0, keys=tuple(str(row[0]) for row in keys)))
         tally = await flows_over([engine])
-        own, its = cpu_of(engine.pid) - own, server.cpu() - its
+        own, its = engine.cpu() - own, server.cpu() - its
         ended = await connection.fetchval("select count(*) from suture.flow where status = 'done'")
     finally:
         await connection.close()
