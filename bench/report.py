@@ -120,11 +120,15 @@ def spread(values: list[float]) -> Spread:
     )
 
 
+def void(row: Row, why: str) -> Row:
+    return msgspec.structs.replace(row, state="void", why=why)
+
+
 def judged(row: Row, trials: list[Trial]) -> Row:
     """Return the row with its figures, or void with the first thing that went wrong."""
     fault = next((trial.fault or _fault(trial) for trial in trials if _is_faulty(trial)), "")
     if fault or not trials:
-        return msgspec.structs.replace(row, state="void", why=fault or "no round was run")
+        return void(row, fault or "no round was run")
     row = msgspec.structs.replace(
         row,
         state="measured",

@@ -85,7 +85,7 @@ async def test_flows_that_are_in_no_database_are_a_fault(stores: Stores) -> None
 async def test_a_dead_postgresql_is_a_fault() -> None:
     plan = Plan(engine(Tally()), "postgresql://nobody@/nothing?host=/nowhere", 1, 1)
     told = await round_of(plan, SHORT, PostgresMeter(1))
-    assert told.fault == "PostgreSQL is gone: FileNotFoundError"
+    assert told.fault == "PostgreSQL: FileNotFoundError"
 
 
 async def test_two_benches_do_not_measure_each_other(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PEERS = ROOT / ".suture/bench/venv"
 """Where `make bench` installs the engines of others."""
 
+GONE = (Failure, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What is raised where PostgreSQL is away, or does not do what is asked."""
+
 _STARTS_WITHIN = 60.0
 _ENDS_WITHIN = 15.0
 _GIVES_UP_AFTER = 60.0
@@ -152,8 +155,8 @@ async def round_of(plan: Plan, lengths: Lengths, server: PostgresMeter) -> Trial
             return await _measured(engines, plan, lengths.measured, (connection, server))
     except EngineFailed as exc:
         return Trial(0, 0, 0, str(exc))
-    except (Failure, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
-        return Trial(0, 0, 0, f"PostgreSQL is gone: {type(exc).__name__}")
+    except GONE as exc:
+        return Trial(0, 0, 0, f"PostgreSQL: {type(exc).__name__}")
 
 
 async def _measured(

@@ -7,16 +7,14 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import asyncpg
-import msgspec
 
-from bench.ledger.engines import OURS, Engine, EngineFailed, flows_over, started
+from bench.ledger.engines import GONE, OURS, Engine, EngineFailed, flows_over, started
 from bench.ledger.ground import Ground
 from bench.ledger.history import fill_with_waits
 from bench.ledger.turns import Opening, Order
 from bench.meter import PostgresMeter
-from bench.report import Bound, Row, Trial, judged
+from bench.report import Bound, Row, Trial, judged, void
 from bench.rounds import Settings
-from canonical.errors import Failure
 
 _SETTLES, _IDLES = 5.0, 20.0
 _QUICK_IDLES = 1.5
@@ -55,9 +53,9 @@ async def rows_of_waits(ground: Ground, settings: Settings) -> list[Row]:
             beside = await _idle(engine, server, settings)
             woken = await _woken(engine, waits, server, settings)
     except EngineFailed as exc:
-        return [_void(row, str(exc)) for row in rows]
-    except (Failure, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
-        return [_void(row, f"PostgreSQL is gone: {type(exc).__name__}") for row in rows]
+        return [void(row, str(exc)) for row in rows]
+    except GONE as exc:
+        return [void(row, f"PostgreSQL: {type(exc).__name__}") for row in rows]
     figures = {
         _MEMORY: beside.memory - alone.memory,
         _CORE: beside.cores * 100,
@@ -88,10 +86,6 @@ def _rows(settings: Settings) -> list[Row]:
         state="measured",
     )
     return [idle, woken]
-
-
-def _void(row: Row, why: str) -> Row:
-    return msgspec.structs.replace(row, state="void", why=why)
 
 
 def _number_woken(settings: Settings) -> int:
