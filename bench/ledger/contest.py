@@ -16,6 +16,7 @@ from bench.meter import PostgresMeter
 from bench.report import Comparison, Row, Trial
 from bench.rounds import Bench, Contender, Measured, Settings, in_turn
 from ledger.database import named_database
+from ledger.settings import LedgerSettings
 
 _LENGTHS, _QUICK_LENGTHS = Lengths(2.0, 0.3), Lengths(0.1, 0.0)
 _IN_FLIGHT, _IN_FLIGHT_OUTSIDE = (1, 50, 200), (1, 50)
@@ -157,7 +158,7 @@ def _conditions(ground: Ground, past: Past, engines: list[Row]) -> dict[str, str
         *("asyncpg", "uvloop", "msgspec"),
         postgresql=f"{ground.version}, embedded, unix socket, fsync and synchronous_commit on",
         past=past.missing or past.told,
-        sessions=f"suture 8 and one writer, DBOS 20 a worker, by hand {SESSIONS}",
+        sessions=f"suture {LedgerSettings().connections} and DBOS 20 a worker, by hand {SESSIONS}",
         cores=_saturation({row.name: row for row in engines}),
         measured="closed loop until all that began has ended, after a checkpoint; every round"
         " starts the engines anew and warms them up; rows are counted in the database afterwards",
