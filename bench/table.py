@@ -121,4 +121,4 @@ def _number(value: float) -> str:
         return f"{value:,.0f}"
     if value >= _TEN:
         return f"{value:.0f}"
-    return f"{value:.1f}" if value >= _ONE else f"{value:.2f}"
+    return f"{value:.1f}" if value >= _ONE else f"{round(value, 2) + 0.0:.2f}"  # no -0.00
