@@ -52,8 +52,9 @@ check: $(LOCKED) ## lint and format and types and import contracts; changes noth
 	@$(call say,mypy: strict types by a second opinion)
 	@$(PY) -m mypy
 
-bench: $(LOCKED) ## side-by-side measurements [BENCH names some of them]
-	@$(PY) -m bench $(BENCH)
+bench: $(LOCKED) ## side-by-side measurements [BENCH names some; HISTORY=100000 shrinks the ledger's past]
+	@$(if $(if $(BENCH),$(filter ledger,$(BENCH)),all),$(PEERS_INSTALLED))
+	@$(PY) -m bench $(BENCH) $(if $(HISTORY),--history $(HISTORY)) $(if $(WAITS),--waits $(WAITS)) $(ARGS)
 
 corpus: $(LOCKED) ## read every document below CORPUS=folder and say what each one is
 	@[ -n "$(CORPUS)" ] || { echo 'Say where the documents are: make corpus CORPUS=/path/to/documents' >&2; exit 2; }
@@ -74,6 +75,10 @@ lock: ## resolve pyproject.toml into requirements.lock [UPGRADE=1 takes the newe
 	@.suture/uv/bin/uv pip compile pyproject.toml --extra sandbox --extra dev --python-version 3.11 \
 	  --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	  $(if $(UPGRADE),--upgrade) --output-file requirements.lock 2> .suture/uv/lock.log \
+	  || { $(MASKED) .suture/uv/lock.log >&2; exit 1; }
+	@.suture/uv/bin/uv pip compile bench/peers/requirements.in --python-version 3.11 --universal \
+	  --generate-hashes --no-emit-index-url --no-header --quiet $(if $(UPGRADE),--upgrade) \
+	  --output-file bench/peers/requirements.lock 2> .suture/uv/lock.log \
 	  || { $(MASKED) .suture/uv/lock.log >&2; exit 1; }
 
 $(LOCKED):
@@ -103,5 +108,15 @@ install = { $(1)/bin/python -m pip install --disable-pip-version-check --no-inpu
 	    > $(1)/install.log 2>&1 \
 	  || { echo 'The installation failed; the last lines of $(1)/install.log:' >&2; \
 	    tail -n 15 $(1)/install.log | $(MASKED) >&2; exit 1; }; }
+
+# Engines of others, which the ledger is measured beside: in an environment of their own. Without
+# them the measurements go on, and say which rows were not run.
+PEERS := .suture/bench/venv
+PEERS_LOCK := bench/peers/requirements.lock
+PEERS_STAMP := $(PEERS)/locked-$(firstword $(shell cksum < $(PEERS_LOCK)))
+PEERS_INSTALLED = [ -e $(PEERS_STAMP) ] || ( mkdir -p $(dir $(PEERS)) \
+	  && $(call say,installing $(PEERS_LOCK) into $(PEERS)) && $(call new_venv,$(PEERS)) \
+	  && $(call install,$(PEERS),--require-hashes --no-deps -r $(PEERS_LOCK)) \
+	  && touch $(PEERS_STAMP) ) || echo 'Going on without the engines of others.' >&2
 
 MASKED = sed -E "s|https?://[^ /]+|<index>|g; s|host='[^']*'|host=<index>|g"

@@ -17,8 +17,9 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from bench import codecs, edge, ledger
-from bench.report import Report, compared, write
+from bench import codecs, edge
+from bench.ledger import contest as ledger
+from bench.report import Report, bounded, compared, write
 from bench.rounds import Bench, Settings
 from bench.table import show
 from canonical.clock import utc_now
@@ -27,6 +28,7 @@ from gateway.embedded.place import place_of
 
 BENCHES: dict[str, Bench] = {each.BENCH.name: each.BENCH for each in (codecs, ledger, edge)}
 _ROUNDS = 5
+_HISTORY, _WAITS = 1_000_000, 100_000
 _PRINTED_WIDTH = 150
 
 
@@ -51,7 +53,15 @@ def main(words: list[str] | None = None) -> int:
 def _run(bench: Bench, given: argparse.Namespace, home: Path) -> Report:
     """Measure one, write its report, and show it to whoever looks."""
     with _progress(bench.name) as say:
-        settings = Settings(rounds=given.rounds, quick=given.quick, home=home, say=say)
+        settings = Settings(
+            rounds=given.rounds,
+            quick=given.quick,
+            home=home,
+            kept=given.out,
+            say=say,
+            history=given.history,
+            waits=given.waits,
+        )
         report = uvloop.run(_report(bench, settings))
     file = write(report, given.out)
     if not given.json:
@@ -69,6 +79,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a few operations only")
     parser.add_argument("--json", action="store_true", help="print the reports for machines")
     parser.add_argument("--out", type=Path, default=Path(".suture/bench"), metavar="FOLDER")
+    past = "finished transactions in the ledger that has a past"
+    parser.add_argument("--history", type=_positive, default=_HISTORY, metavar="N", help=past)
+    waiting = "flows that wait in the ledger of waits"
+    parser.add_argument("--waits", type=_positive, default=_WAITS, metavar="N", help=waiting)
     return parser
 
 
@@ -80,7 +94,7 @@ def _bench(name: str) -> str:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("at least one round")
+        raise argparse.ArgumentTypeError("a whole number, at least 1")
     return int(text)
 
 
@@ -97,6 +111,7 @@ async def _report(bench: Bench, settings: Settings) -> Report:
         rounds=settings.rounds,
         ratios={each.name: each.ratio.median if each.ratio else None for each in comparisons},
         comparisons=comparisons,
+        bounds=tuple(bounded(each, rows) for each in bench.bounds),
         rows=tuple(measured.rows),
         conditions=measured.conditions,
     )

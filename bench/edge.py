@@ -7,7 +7,6 @@ all its threads; that of PostgreSQL and Valkey, which are processes of their own
 import asyncio
 import os
 import sys
-import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 
 from bench.conditions import conditions
 from bench.load import Target, load
+from bench.meter import cpu_of
 from bench.report import Comparison, Row, Trial
 from bench.rounds import Bench, Contender, Measured, Settings, in_turn
 from bench.serving import Announced, Payload
@@ -46,8 +46,8 @@ class _Server(NamedTuple):
     announced: Announced
 
     def cpu(self) -> float:
-        """Return the CPU seconds of all its threads so far: clock_getcpuclockid(3) of its id."""
-        return time.clock_gettime((~self.pid << 3) | 2)
+        """Return the CPU seconds of all its threads so far."""
+        return cpu_of(self.pid)
 
 
 class _Case(NamedTuple):

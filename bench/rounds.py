@@ -14,20 +14,25 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
-from bench.report import Comparison, Row, Trial, judged
+from bench.report import Bound, Comparison, Row, Trial, judged
 from canonical.errors import Failure
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is measured. `home` is a folder that is thrown away afterwards.
+    """How much is measured. `home` is a folder that is thrown away, `kept` one that is not.
 
     `quick` takes a few operations only: it shows that everything runs, its figures mean nothing.
+    `history` is how many finished transactions a ledger with a past has, `waits` how many flows
+    wait in one that waits.
     """
 
     rounds: int
     quick: bool
     home: Path
     say: Callable[[str], None]
+    kept: Path = Path(".suture/bench")
+    history: int = 1_000_000
+    waits: int = 100_000
 
 
 class Contender(NamedTuple):
@@ -51,6 +56,7 @@ class Bench(NamedTuple):
     title: str
     comparisons: tuple[Comparison, ...]
     measure: Callable[[Settings], Awaitable[Measured]]
+    bounds: tuple[Bound, ...] = ()
 
 
 async def in_turn(contenders: list[Contender], settings: Settings) -> list[Row]:

@@ -3,9 +3,11 @@
 from rich.console import Console
 from rich.table import Table
 
-from bench.report import Comparison, Report, Row, Spread
+from bench.report import Bound, Comparison, Report, Row, Spread
 
 _THOUSAND, _TEN, _ONE = 1000, 10, 1
+_SERVER = ("PostgreSQL µs", "cores", "its")
+"""CPU of the server for one operation; cores kept busy by what is measured, and by the server."""
 _WIDE = 120
 """Columns from which ranges and notes fit beside the figures."""
 
@@ -37,7 +39,8 @@ def _rows(told: Report, *, is_wide: bool) -> Table:
     )
     for name in ("what", "by"):
         table.add_column(name, overflow="fold")
-    for name in ("per second", "CPU µs each"):
+    has_server = any(row.postgres_microseconds for row in told.rows)
+    for name in ("per second", "CPU µs each", *(_SERVER if has_server else ())):
         table.add_column(name, justify="right", no_wrap=True)
     if is_wide:
         table.add_column("contains", overflow="fold")
@@ -46,7 +49,8 @@ def _rows(told: Report, *, is_wide: bool) -> Table:
         what = row.what if row.what != shown else ""
         shown = row.what
         notes = (_note(row),) if is_wide else ()
-        table.add_row(what, row.by, *_figures(row, is_wide=is_wide), *notes)
+        server = _server_figures(row) if has_server else ()
+        table.add_row(what, row.by, *_figures(row, is_wide=is_wide), *server, *notes)
     return table
 
 
@@ -58,10 +62,18 @@ def _figures(row: Row, *, is_wide: bool) -> tuple[str, str]:
     return f"{_number(row.per_second.median)} {row.unit}", _number(row.cpu_microseconds.median)
 
 
+def _server_figures(row: Row) -> tuple[str, ...]:
+    figures = (row.postgres_microseconds, row.cores, row.postgres_cores)
+    return tuple("" if figure is None else _number(figure.median) for figure in figures)
+
+
 def _note(row: Row) -> str:
     if row.state == "void":
         return f"[red]void: {row.why}[/red]"
-    return f"not run: {row.why}" if row.state == "not run" else f"[dim]{row.contains}[/dim]"
+    if row.state == "not run":
+        return f"not run: {row.why}"
+    figures = ", ".join(f"{name} {_number(said.median)}" for name, said in row.figures.items())
+    return f"[dim]{row.contains}[/dim]{figures and f' {figures}'}"
 
 
 def _ratios(told: Report) -> Table:
@@ -71,21 +83,30 @@ def _ratios(told: Report) -> Table:
     table.add_column("of", style="dim")
     table.add_column("target", justify="right")
     for each in told.comparisons:
-        value = (
-            "[dim]none[/dim]" if each.ratio is None else f"[bold]{_told(each.ratio)}[/bold] times"
-        )
-        by = "CPU per operation" if each.by == "cpu" else "rate"
-        table.add_row(each.name, value, by, _target(each))
+        value = f"[bold]{_told(each.ratio)}[/bold] times" if each.ratio else _NONE
+        table.add_row(each.name, value, _BY[each.by], _target(each))
+    for bound in told.bounds:
+        value = f"[bold]{_told(bound.value)}[/bold]" if bound.value else _NONE
+        table.add_row(bound.name, value, bound.figure, _target(bound))
     return table
 
 
-def _target(wanted: Comparison) -> str:
-    if wanted.target is None:
+_NONE = "[dim]none[/dim]"
+_BY = {
+    "cpu": "CPU per operation",
+    "rate": "rate",
+    "cost": "CPU per operation, PostgreSQL's included",
+}
+
+
+def _target(wanted: Comparison | Bound) -> str:
+    target = wanted.target if isinstance(wanted, Comparison) else None
+    if target is None and wanted.limit is None:
         return ""
-    if wanted.ratio is None:
-        return f"≥ {wanted.target:g}"
-    met = wanted.ratio.median >= wanted.target
-    return f"[{'green' if met else 'red'}]≥ {wanted.target:g}[/]"
+    text = f"≤ {wanted.limit:g}" if target is None else f"≥ {target:g}"
+    if wanted.met is None:
+        return text
+    return f"[green]{text} met[/]" if wanted.met else f"[red]{text} not met[/]"
 
 
 def _told(spread: Spread) -> str:
@@ -100,4 +121,4 @@ def _number(value: float) -> str:
         return f"{value:,.0f}"
     if value >= _TEN:
         return f"{value:.0f}"
-    return f"{value:.1f}" if value >= _ONE else f"{value:.2f}"
+    return f"{value:.1f}" if value >= _ONE else f"{round(value, 2) + 0.0:.2f}"  # no -0.00

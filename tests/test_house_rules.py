@@ -245,15 +245,17 @@ def _text(path: Path) -> str:
     return "" if b"\0" in body else body.decode(errors="replace")
 
 
-def requirements() -> dict[str, str]:
+def requirements(file: str = "requirements.lock") -> dict[str, str]:
     """Each locked package with its block of the lock file."""
-    blocks = re.split(r"(?m)^(?=[A-Za-z0-9])", (ROOT / "requirements.lock").read_text())
+    blocks = re.split(r"(?m)^(?=[A-Za-z0-9])", (ROOT / file).read_text())
     return {re.split(r"[=\[ ]", block)[0]: block for block in blocks if block.strip()}
 
 
-def test_every_locked_package_has_hashes_and_none_an_address() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
-    assert [name for name, block in requirements().items() if "--hash=sha256:" not in block] == []
+@pytest.mark.parametrize("file", ["requirements.lock", "bench/peers/requirements.lock"])
+def test_every_locked_package_has_hashes_and_none_an_address(file: str) -> None:
+    lock = (ROOT / file).read_text()
+    blocks = requirements(file).items()
+    assert [name for name, block in blocks if "--hash=sha256:" not in block] == []
     assert re.findall(r"(?m)^.*(?:://|^-|--index|--extra-index|--find-links).*$", lock) == []
 
 

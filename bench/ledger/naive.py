@@ -1,7 +1,8 @@
 """The peer of the ledger: the same PostgreSQL by hand, one statement and one commit a record.
 
-Its tables are copies of the ledger's, indexes included, foreign keys not. It has no group commit,
-no chain, no lease and no replay; what it keeps is as durable (`synchronous_commit=on`).
+Its tables have the columns and indexes of the ledger's that such a writer needs, no foreign keys.
+It has no group commit, no chain, no lease and no replay; what it keeps is as durable
+(`synchronous_commit=on`).
 """
 
 import asyncio
@@ -12,11 +13,38 @@ import asyncpg
 SESSIONS = 50
 """One for each caller in flight, so that none of them waits for another one's connection."""
 
-_TABLES = ("message", "body", "flow", "step", "entry", "audit")
+_TABLES = """
+create schema naive;
+set search_path to naive;
+create table message (
+    id text primary key, direction text not null, channel text not null, kind text not null,
+    party text not null, identity text unique, control_id text not null default '',
+    digest bytea not null, body bytea not null, status text not null,
+    at timestamptz not null default now());
+create table flow (
+    id text primary key, arrival bigint generated always as identity, transaction_id text not null,
+    name text not null, version text not null, key text not null, facts json not null,
+    status text not null default 'ready', owner text, epoch integer not null default 0,
+    lease_until timestamptz, started_at timestamptz not null default now()) with (fillfactor = 70);
+create index on flow (arrival) where status = 'ready';
+create index on flow (name, key, arrival) where status = 'ready';
+create index on flow (transaction_id);
+create table step (
+    flow_id text not null, name text not null, number integer not null, kind text not null,
+    output json not null, at timestamptz not null default now(), primary key (flow_id, name));
+create table entry (
+    seq bigint generated always as identity primary key, transaction_id text not null,
+    flow_id text, at timestamptz not null default clock_timestamp(), hop text not null,
+    kind text not null, system text not null, input json, output json);
+create index on entry (transaction_id, seq);
+create table audit (
+    chain text not null, seq bigint not null, at timestamptz not null default now(),
+    kind text not null, record bytea not null, hash bytea not null, primary key (chain, seq));
+create index on audit (at desc)
+"""
 _MESSAGE = (
-    "with kept as (insert into body (message_id, sealed) values ($1, $3))"
-    " insert into message (id, direction, channel, kind, party, identity, digest, status)"
-    " values ($1, 'in', 'mllp', 'DFT^P03', 'EHR', $1, $2, 'received')"
+    "insert into message (id, direction, channel, kind, party, identity, digest, body, status)"
+    " values ($1, 'in', 'mllp', 'DFT^P03', 'EHR', $1, $2, $3, 'received')"
 )
 _STEP = "insert into step (flow_id, name, number, kind, output) values ($1, $2, $3, 'effect', $4)"
 _AUDIT = "insert into audit (chain, seq, kind, record, hash) values ('naive', $1, 'call', $2, '')"
@@ -25,7 +53,7 @@ _FLOW = (
     " values ($1, $1, 'six-steps', '1', $1, '{}', 'naive', 1)"
 )
 _FULL_STEP = """
-with held as (update flow set run_at = now() + interval '5 s'
+with held as (update flow set lease_until = now() + interval '5 s'
               where id = $1 and owner = 'naive' and epoch = 1 returning id),
 kept as (insert into step (flow_id, name, number, kind, output)
          select id, $2, $3, 'effect', $4 from held),
@@ -70,11 +98,9 @@ class Naive:
 
 
 async def open_naive(dsn: str) -> Naive:
-    """Connect to a database of its own that has the ledger's schema, and copy its tables."""
+    """Connect to an empty database of its own, and make its tables."""
     connection = await asyncpg.connect(dsn)
-    await connection.execute("create schema naive")
-    for table in _TABLES:
-        await connection.execute(f"create table naive.{table} (like suture.{table} including all)")
+    await connection.execute(_TABLES)
     await connection.close()
     pool = await asyncpg.create_pool(
         dsn,

@@ -1,0 +1,1 @@
+"""`ledger`: what the ledger does in a second, and what it costs."""
