@@ -61,10 +61,10 @@ class StepJournal:
 
         What it has `in_hand` runs already, even if its lease ended while PostgreSQL was away.
         """
-        async with self._database.connection() as connection, connection.transaction():
-            # A claim that a crash of PostgreSQL forgets was nobody's: the owner is fenced.
-            await connection.execute("set local synchronous_commit = off")
-            rows = await connection.fetch(_CLAIM, owner, self._lease_seconds, limit, known, in_hand)
+        # A claim that a crash of PostgreSQL forgets was nobody's: the owner is fenced.
+        rows = await self._database.claimed(
+            _CLAIM, owner, self._lease_seconds, limit, known, in_hand
+        )
         return [
             ClaimedFlow(
                 id=row["id"],

@@ -8,7 +8,8 @@ PostgreSQL refuses is tried again alone, so that one caller's mistake is only hi
     caller ──submit──▶ lane ──┼─▶ batch ─▶ commit ─▶ every caller's answer
     caller ──submit──▶ lane ──┘
 
-There are two lanes, so that PostgreSQL writes one batch while the callers of the other go on.
+There are two lanes: what flows and calls record is one statement a batch; arrivals and acts look
+at the tables first. PostgreSQL writes the one while the callers of the other go on.
 When the connection breaks in the middle of a commit, the writer looks whether the batch is there.
 """
 
@@ -19,11 +20,11 @@ from typing import Any
 import msgspec
 
 from canonical.errors import Failure, Stopping, StoreUnavailable
+from ledger.audit_trail import Evidence
 from ledger.batch import Batch, FlowWrite
 from ledger.database import Database
 from ledger.lane import Kind, Lane
 
-LANES = 2
 _MAX_WAITING = 20_000
 
 
@@ -35,7 +36,9 @@ class Writer:
     def __init__(
         self, database: Database, kinds: dict[type, Kind], news: Callable[[Batch], None]
     ) -> None:
-        self._lanes = [Lane(database, kinds, news, self._end) for _ in range(LANES)]
+        self._recording = Lane(database, kinds, news, self._end)
+        self._booking = Lane(database, kinds, news, self._end)
+        self._lanes = (self._recording, self._booking)
         self._stopping = False
 
     def start(self) -> None:
@@ -46,15 +49,6 @@ class Writer:
         """Write what is queued, then stop."""
         self._end()
         await asyncio.gather(*(lane.stop() for lane in self._lanes))
-
-    def _lane(self) -> Lane:
-        """Return where to wait: with those who came before while their lane is free, else in the
-        other one, which is written while the callers of the first go on.
-        """
-        for lane in self._lanes:
-            if not lane.busy:
-                return lane
-        return min(self._lanes, key=lambda each: each.waiting)
 
     def _end(self) -> None:
         self._stopping = True
@@ -82,7 +76,7 @@ class Writer:
         """
         if self._stopping:
             raise Stopping("the ledger is closing", retry_after=2)
-        lane = self._lane()
+        lane = self._recording if isinstance(record, FlowWrite | Evidence) else self._booking
         if lane.waiting >= _MAX_WAITING and not isinstance(record, FlowWrite):
             raise StoreUnavailable(
                 f"{self.waiting} records wait to be written", fix="call again", retry_after=1
