@@ -43,7 +43,7 @@ _ORPHANS = {
     " where flow.status <> 'waiting'",
     "flow": "select id from flow where transaction_id not in (select id from transaction)"
     " or message_id is not null and message_id not in (select id from message)",
-    "message": "select id from message where id not in"
+    "message": "select id from message where direction = 'in' and id not in"
     " (select message_id from entry where message_id is not null)"
     " and id not in (select message_id from task where message_id is not null)",
     "number of a step": "select flow_id from step group by flow_id"

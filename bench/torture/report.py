@@ -8,29 +8,55 @@ from rich.table import Table
 
 from bench.conditions import conditions
 from bench.torture.run import Outcome
+from bench.torture.walk import Walked
 
 _SHOWN = 20
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`.suture/torture/report.json`: `lost`, `doubled` and `stuck` are zero, or it has failed."""
+    """`.suture/torture/report.json`: everything but `kills` is zero, or the ledger has failed.
+
+    `kills` are those at random and those at every point; `laws` are the laws of the ERP's books
+    that the main story broke.
+    """
 
     kills: int
     lost: int
     doubled: int
     stuck: int
-    outcome: Outcome
+    laws: int
+    at_random: Outcome | None
+    at_every_point: dict[str, Walked]
     conditions: dict[str, str]
 
+    @property
+    def is_clean(self) -> bool:
+        return not (self.lost or self.doubled or self.stuck or self.laws)
 
-def report(outcome: Outcome) -> Report:
-    verdict = outcome.verdict
+    @property
+    def findings(self) -> list[str]:
+        """Everything that is wrong, in words."""
+        verdicts = [walked.verdict for walked in self.at_every_point.values()]
+        if self.at_random is not None:
+            verdicts.append(self.at_random.verdict)
+        found = [line for each in verdicts for line in (*each.lost, *each.doubled, *each.stuck)]
+        return [*found, *(law for walked in self.at_every_point.values() for law in walked.laws)]
+
+
+def report(outcome: Outcome | None, walks: dict[str, Walked]) -> Report:
+    verdicts = [walked.verdict for walked in walks.values()]
+    kills = sum(len(walked.points) for walked in walks.values())
+    if outcome is not None:
+        verdicts.append(outcome.verdict)
+        kills += sum(outcome.kinds.values())
     return Report(
-        kills=sum(outcome.kinds.values()),
-        lost=len(verdict.lost),
-        doubled=len(verdict.doubled),
-        stuck=len(verdict.stuck),
-        outcome=outcome,
+        kills=kills,
+        lost=sum(len(verdict.lost) for verdict in verdicts),
+        doubled=sum(len(verdict.doubled) for verdict in verdicts),
+        stuck=sum(len(verdict.stuck) for verdict in verdicts),
+        laws=sum(len(walked.laws) for walked in walks.values()),
+        at_random=outcome,
+        at_every_point=walks,
         conditions=conditions("asyncpg", "uvloop"),
     )
 
@@ -45,9 +71,8 @@ def write(told: Report, folder: Path) -> Path:
 
 def show(console: Console, told: Report) -> None:
     """Print the table."""
-    outcome = told.outcome
     table = Table(
-        title=f"torture: {told.kills} kills in {outcome.seconds:.0f} s, seed {outcome.seed}",
+        title=f"torture: {told.kills:,} kills",
         title_justify="left",
         title_style="bold",
         box=None,
@@ -55,37 +80,45 @@ def show(console: Console, told: Report) -> None:
     )
     table.add_column("what")
     table.add_column("how many", justify="right")
-    for kind, count in sorted(outcome.kinds.items(), key=lambda pair: -pair[1]):
-        table.add_row(kind, f"{count:,}")
-    table.add_section()
-    for what, figure in _figures(outcome):
-        table.add_row(what, figure)
-    table.add_section()
-    for what, count in (("lost", told.lost), ("doubled", told.doubled), ("stuck", told.stuck)):
+    if told.at_random is not None:
+        _at_random(table, told.at_random)
+    for name, walked in told.at_every_point.items():
+        table.add_row(f"died at a point of {name} ({walked.seconds:.0f} s)", "")
+        for flow, count in walked.deaths.items():
+            table.add_row(f"  {flow}", f"{count:,}")
+        table.add_section()
+    sums = {"lost": told.lost, "doubled": told.doubled, "stuck": told.stuck}
+    for what, count in {**sums, "laws broken": told.laws}.items():
         table.add_row(what, f"[{'red' if count else 'green'}]{count}[/]")
     console.print()
     console.print(table)
-    found = [*outcome.verdict.lost, *outcome.verdict.doubled, *outcome.verdict.stuck]
-    for line in found[:_SHOWN]:
-        console.print(f"  [red]{line}[/red]", highlight=False)
-    if len(found) > _SHOWN:
-        console.print(f"  … and {len(found) - _SHOWN} more in the report")
+    for line in told.findings[:_SHOWN]:
+        console.print(f"  {line}", style="red", markup=False, highlight=False)
+    if len(told.findings) > _SHOWN:
+        console.print(f"  … and {len(told.findings) - _SHOWN} more in the report")
 
 
-def _figures(outcome: Outcome) -> list[tuple[str, str]]:
+def _at_random(table: Table, outcome: Outcome) -> None:
     verdict, took = outcome.verdict, outcome.takeovers
-    return [
-        ("processes started", f"{outcome.starts:,}"),
-        ("documents acknowledged", f"{verdict.sent:,}"),
-        ("  of them duplicates", f"{verdict.duplicates:,}"),
-        ("flows done", f"{verdict.flows:,} ({verdict.flows / outcome.seconds:.0f}/s)"),
-        ("effects outside", f"{verdict.effects:,}"),
-        ("  repeated with the same key", f"{verdict.repeated:,}"),
-        ("audit records verified", f"{verdict.audited:,}"),
-        (f"takeovers measured (lease {outcome.lease:g} s)", f"{took.count:,}"),
-        ("  median, longest", f"{_seconds(took.median)}, {_seconds(took.longest)}"),
-        ("drained in", f"{outcome.drained_in:g} s"),
-    ]
+    table.add_row(f"killed at random under load, seed {outcome.seed}", "")
+    for kind, count in sorted(outcome.kinds.items(), key=lambda pair: -pair[1]):
+        table.add_row(f"  {kind}", f"{count:,}")
+    figures = {
+        "seconds": f"{outcome.seconds:,.0f}",
+        "processes started": f"{outcome.starts:,}",
+        "documents acknowledged": f"{verdict.sent:,}",
+        "  of them duplicates": f"{verdict.duplicates:,}",
+        "flows done": f"{verdict.flows:,} ({verdict.flows / outcome.seconds:.0f}/s)",
+        "effects outside": f"{verdict.effects:,}",
+        "  repeated with the same key": f"{verdict.repeated:,}",
+        "audit records verified": f"{verdict.audited:,}",
+        f"takeovers measured (lease {outcome.lease:g} s)": f"{took.count:,}",
+        "  median, longest": f"{_seconds(took.median)}, {_seconds(took.longest)}",
+        "drained in": f"{outcome.drained_in:g} s",
+    }
+    for what, figure in figures.items():
+        table.add_row(what, figure)
+    table.add_section()
 
 
 def _seconds(value: float | None) -> str:

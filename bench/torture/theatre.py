@@ -104,7 +104,7 @@ async def opened_theatre(
     folder: Path, *, lease: float, share: float, seed: int
 ) -> AsyncGenerator[tuple[Theatre, Stage]]:
     """Start everything but the worker, with the hospital's master data and clients."""
-    clients = {name: new_client(f"torture-{name}", scopes) for name, scopes in SCOPES.items()}
+    clients = {name: new_client(f"demo-{name}", scopes) for name, scopes in SCOPES.items()}
     async with AsyncExitStack() as stack:
         store = Store(folder / "store")
         stack.push_async_callback(store.leave)
