@@ -86,7 +86,8 @@ class Store:
                     await asyncio.sleep(0.05)
 
     async def leave(self) -> None:
-        """Stop it and remove all that it wrote."""
+        """Stop it and remove all that it wrote: nothing of it needs to be kept any more."""
+        await self.end(signal.SIGQUIT)
         for use in self._uses:
             try:
                 await use.stop()
