@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-import ledger.step_journal
 import ledger.worker
 from canonical.clock import Clock, utc_now
 from ledger.ledger import Ledger, open_ledger
+from ledger.settings import LedgerSettings
 
 SECRET = b"the secret of a run under torture"
 
@@ -24,18 +24,24 @@ class Arena(msgspec.Struct, frozen=True, kw_only=True):
     lease: float = 1.0
     crashes: int = 10_000
 
+    @property
+    def settings(self) -> LedgerSettings:
+        """The ledger's settings of this run: impatient with owners, patient with flows."""
+        return LedgerSettings(
+            lease_seconds=self.lease, max_crashes=self.crashes, max_attempts=10_000
+        )
+
 
 @asynccontextmanager
 async def opened(arena: Arena, clock: Clock = utc_now) -> AsyncGenerator[Ledger]:
     """Open the run's ledger with its lease."""
-    hastened(arena.lease, arena.crashes)
-    async with open_ledger(arena.dsn, secret=SECRET, clock=clock) as ledger_of_run:
+    look_often(arena.lease)
+    async with open_ledger(
+        arena.dsn, secret=SECRET, clock=clock, settings=arena.settings
+    ) as ledger_of_run:
         yield ledger_of_run
 
 
-def hastened(lease: float, crashes: int = 10_000) -> None:
-    """The one place that sets what the ledger has no settings for yet."""
-    ledger.step_journal.LEASE_SECONDS = lease
-    ledger.worker.LEASE_SECONDS = lease  # type: ignore[attr-defined]  # it imports it
-    ledger.worker.MAX_ATTEMPTS = crashes
+def look_often(lease: float) -> None:
+    """Poll as often as a short lease asks for: the ledger has no setting for that."""
     ledger.worker.POLL_SECONDS = min(1.0, lease / 2)

@@ -26,7 +26,7 @@ _OTHERS = (
 @asynccontextmanager
 async def session(dsn: str) -> "AsyncGenerator[asyncpg.Connection[asyncpg.Record]]":
     """Open a session of one's own; `StoreUnavailable` when it cannot be, or is cut off."""
-    async with store_errors():
+    with store_errors():
         connection = await asyncpg.connect(
             dsn, timeout=15, server_settings={"search_path": "suture"}
         )

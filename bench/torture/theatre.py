@@ -15,7 +15,7 @@ import httpx
 import msgspec
 import uvloop
 
-from bench.torture.arena import hastened
+from bench.torture.arena import Arena, look_often
 from bench.torture.nursery import Child, told_to_stop
 from bench.torture.points import Points, deadly
 from bench.torture.store import Store
@@ -68,6 +68,7 @@ class Theatre(msgspec.Struct, frozen=True, kw_only=True):
                 **upstreams,
                 "edi": msgspec.structs.replace(upstreams["northfield"], url=self.upstreams["edi"]),
             },
+            ledger=Arena(folder=self.folder, lease=self.lease).settings,
             edi=msgspec.structs.replace(told.edi, own=("ZZ:GENERALHOSP",)),
         )
 
@@ -88,7 +89,7 @@ def work(theatre: Theatre) -> None:
 
 
 async def _work(theatre: Theatre) -> None:
-    hastened(theatre.lease)
+    look_often(theatre.lease)
     config = theatre.config()
     async with open_parts(config, stores=theatre.stores) as parts:
         mortal = deadly(flows(config, parts.systems), theatre.points)

