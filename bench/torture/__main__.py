@@ -16,15 +16,17 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
+from bench.torture.outage import outage
 from bench.torture.report import Report, report, show, write
 from bench.torture.run import Wanted, run
 from bench.torture.walk import Walked, main_story, small
 from canonical.errors import Failure
 from gateway.demo.story import StoryStuck
 
-_PARTS = ("random", "small", "story")
+_PARTS = ("random", "small", "story", "outage")
 _QUICK_KILLS = 10
 _QUICK_SHARE = {"small": 0.1, "story": 0.02}
+_OUTAGE_SECONDS, _QUICK_OUTAGE_SECONDS = 30.0, 3.0
 _PRINTED_WIDTH = 120
 
 
@@ -90,7 +92,11 @@ async def _parts(given: argparse.Namespace, folder: Path, say: Callable[[str], N
         walks["the main story"] = await main_story(
             folder / "story", share=share["story"], seed=seed, say=say
         )
-    return report(outcome, walks)
+    out = None
+    if "outage" in wanted:
+        seconds = _QUICK_OUTAGE_SECONDS if given.quick else _OUTAGE_SECONDS
+        out = await outage(folder / "outage", seconds=seconds, say=say)
+    return report(outcome, walks, out)
 
 
 @contextlib.contextmanager

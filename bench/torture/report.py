@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.conditions import conditions
+from bench.torture.outage import Outage
 from bench.torture.run import Outcome
 from bench.torture.walk import Walked
 
@@ -17,7 +18,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`.suture/torture/report.json`: everything but `kills` is zero, or the ledger has failed.
 
     `kills` are those at random and those at every point; `laws` are the laws of the ERP's books
-    that the main story broke.
+    that the main story or the outage broke.
     """
 
     kills: int
@@ -27,6 +28,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     laws: int
     at_random: Outcome | None
     at_every_point: dict[str, Walked]
+    outage: Outage | None
     conditions: dict[str, str]
 
     @property
@@ -37,14 +39,22 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def findings(self) -> list[str]:
         """Everything that is wrong, in words."""
         verdicts = [walked.verdict for walked in self.at_every_point.values()]
+        laws = [law for walked in self.at_every_point.values() for law in walked.laws]
         if self.at_random is not None:
             verdicts.append(self.at_random.verdict)
+        if self.outage is not None:
+            verdicts.append(self.outage.verdict)
+            laws += self.outage.laws
         found = [line for each in verdicts for line in (*each.lost, *each.doubled, *each.stuck)]
-        return [*found, *(law for walked in self.at_every_point.values() for law in walked.laws)]
+        return [*found, *laws]
 
 
-def report(outcome: Outcome | None, walks: dict[str, Walked]) -> Report:
+def report(outcome: Outcome | None, walks: dict[str, Walked], out: Outage | None) -> Report:
     verdicts = [walked.verdict for walked in walks.values()]
+    laws = sum(len(walked.laws) for walked in walks.values())
+    if out is not None:
+        verdicts.append(out.verdict)
+        laws += len(out.laws)
     kills = sum(len(walked.points) for walked in walks.values())
     if outcome is not None:
         verdicts.append(outcome.verdict)
@@ -54,9 +64,10 @@ def report(outcome: Outcome | None, walks: dict[str, Walked]) -> Report:
         lost=sum(len(verdict.lost) for verdict in verdicts),
         doubled=sum(len(verdict.doubled) for verdict in verdicts),
         stuck=sum(len(verdict.stuck) for verdict in verdicts),
-        laws=sum(len(walked.laws) for walked in walks.values()),
+        laws=laws,
         at_random=outcome,
         at_every_point=walks,
+        outage=out,
         conditions=conditions("asyncpg", "uvloop"),
     )
 
@@ -87,6 +98,8 @@ def show(console: Console, told: Report) -> None:
         for flow, count in walked.deaths.items():
             table.add_row(f"  {flow}", f"{count:,}")
         table.add_section()
+    if told.outage is not None:
+        _outage(table, told.outage)
     sums = {"lost": told.lost, "doubled": told.doubled, "stuck": told.stuck}
     for what, count in {**sums, "laws broken": told.laws}.items():
         table.add_row(what, f"[{'red' if count else 'green'}]{count}[/]")
@@ -118,6 +131,14 @@ def _at_random(table: Table, outcome: Outcome) -> None:
     }
     for what, figure in figures.items():
         table.add_row(what, figure)
+    table.add_section()
+
+
+def _outage(table: Table, out: Outage) -> None:
+    table.add_row(f"PostgreSQL away for {out.seconds:g} s under load", "")
+    table.add_row("  requisitions acknowledged", f"{out.acknowledged:,}")
+    table.add_row("  answered 503 with Retry-After", f"{out.refused:,}")
+    table.add_row("  acknowledged again after", _seconds(out.resumed_in))
     table.add_section()
 
 

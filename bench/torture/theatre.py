@@ -48,6 +48,10 @@ class Theatre(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
     @property
+    def address(self) -> str:
+        return f"http://{_HOST}:{self.http}"
+
+    @property
     def points(self) -> Points:
         return Points(self.folder / "points.jsonl", share=self.share, seed=self.seed)
 
@@ -103,7 +107,7 @@ async def _work(theatre: Theatre) -> None:
 @asynccontextmanager
 async def opened_theatre(
     folder: Path, *, lease: float, share: float, seed: int
-) -> AsyncGenerator[tuple[Theatre, Stage]]:
+) -> AsyncGenerator[tuple[Theatre, Stage, Store]]:
     """Start everything but the worker, with the hospital's master data and clients."""
     clients = {name: new_client(f"demo-{name}", scopes) for name, scopes in SCOPES.items()}
     async with AsyncExitStack() as stack:
@@ -129,7 +133,7 @@ async def opened_theatre(
         gateway.start()
         stack.push_async_callback(gateway.kill)
         await gateway.ready()
-        yield theatre, await _stage(stack, f"http://{_HOST}:{http}", vendors, clients)
+        yield theatre, await _stage(stack, theatre.address, vendors, clients), store
 
 
 async def _vendors(

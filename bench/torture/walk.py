@@ -162,7 +162,7 @@ async def main_story(
     """Play the main story while its worker dies at every point of every flow."""
     began = time.monotonic()
     gateway.demo.story.PATIENCE = _PATIENCE
-    async with opened_theatre(folder, lease=lease, share=share, seed=seed) as (theatre, stage):
+    async with opened_theatre(folder, lease=lease, share=share, seed=seed) as (theatre, stage, _):
         tale = gateway.demo.story.Story(stage, lambda who, text: say(f"{who}: {text}"))
         async with Supervisor(Child("worker", folder, work, theatre)):
             outcome = await tale.play()
