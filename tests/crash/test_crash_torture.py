@@ -50,3 +50,13 @@ async def test_a_flow_may_be_killed_wherever_it_waits(tortured: Report) -> None:
 async def test_the_main_story_may_be_killed_wherever_it_waits(tortured: Report) -> None:
     assert tortured.findings == []
     assert tortured.kills >= 5
+
+
+@pytest.mark.parametrize("tortured", [("outage", "1")], indirect=True)
+async def test_while_postgresql_is_away_callers_are_told_to_come_again_and_then_all_resumes(
+    tortured: Report,
+) -> None:
+    assert tortured.findings == []
+    assert tortured.outage is not None
+    assert tortured.outage.refused > 0
+    assert tortured.outage.acknowledged > 20
