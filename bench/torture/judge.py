@@ -40,7 +40,7 @@ _ORPHANS = {
     "signal taken": "select signal_id from taken where flow_id not in (select id from flow)"
     " or signal_id not in (select id from signal)",
     "wait": "select flow_id from awaited join flow on flow.id = flow_id"
-    " where flow.status <> 'waiting'",
+    " where flow.ended_at is not null",
     "flow": "select id from flow where transaction_id not in (select id from transaction)"
     " or message_id is not null and message_id not in (select id from message)",
     "message": "select id from message where direction = 'in' and id not in"
