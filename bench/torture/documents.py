@@ -13,8 +13,13 @@ from canonical.context import PatientContext
 from canonical.request import EventName, Reference
 from ledger.arrival import Announcement, Arrival
 
+_KINDS = ("supply", "supply", "chain", "chain", "approval", "charge", "delivery", "delivery")
 _CHAINS = 3
 """Business keys with an order of their own in each lane."""
+
+
+_CANCELLED = 0.5
+"""The share of deliveries that are cancelled, and of those, that may be complete by then."""
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,17 +48,21 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drawn(NamedTuple):
-    """One place in a lane: what is sent, and which effects must have happened in the end."""
+    """One place in a lane: what is sent, and which effects must have happened in the end.
+
+    Where `undone`, somebody has the delivery cancelled after that: its effects must not remain.
+    """
 
     arrivals: tuple[Arrival, ...]
     effects: tuple[tuple[str, str], ...]
+    undone: bool = False
 
 
 def drawn(seed: int, lane: str, place: int) -> Drawn:
     """Return what a lane sends at a place."""
     chance = random.Random(f"{seed} {lane} {place}")
     number = f"{lane}-{place}"
-    kind = chance.choice(("supply", "supply", "chain", "chain", "approval", "charge"))
+    kind = chance.choice(_KINDS)
     if kind == "supply":
         effects = tuple((what, number) for what in ("reserve", "ship", "bill", "book"))
         return Drawn((used(number), answered(number)), effects)
@@ -61,6 +70,12 @@ def drawn(seed: int, lane: str, place: int) -> Drawn:
         return Drawn((wanted(number),), (("order", number),))
     if kind == "charge":
         return Drawn((charged(number),), ((f"charge {number}", number),))
+    if kind == "delivery":
+        undone = chance.random() < _CANCELLED
+        is_over = not undone or chance.random() < _CANCELLED
+        effects = (("deliver", number), ("account", number))
+        news = (noticed(number),) if is_over else ()
+        return Drawn((delivered(number), *news), effects, undone)
     # The place in the lane is the place in the chain: it grows, and need not be without gaps.
     link = Link(chain=f"{lane}/{chance.randrange(_CHAINS)}", sequence=place)
     return Drawn((linked(link),), (("append", link.place),))
@@ -83,6 +98,17 @@ def answered(number: str, words: str = "yes") -> Arrival:
 def wanted(number: str) -> Arrival:
     """A document that needs a person's decision."""
     return arrival(number, fact("requisition-raised", number, Need(number=number)))
+
+
+def delivered(number: str) -> Arrival:
+    """A document that starts a delivery, which may be cancelled at any time."""
+    return arrival(number, fact("goods-received", number, Need(number=number)))
+
+
+def noticed(number: str) -> Arrival:
+    """A document that a delivery waits for."""
+    told = fact("shipment-notified", number, Answer(number=number))
+    return arrival(f"{number} noticed", msgspec.structs.replace(told, references=()))
 
 
 def charged(number: str) -> Arrival:

@@ -20,6 +20,8 @@ STARTS: Mapping[EventName, str] = {
     "case-scheduled": "chain",
     "requisition-raised": "approval",
     "nothing-used": "charging",
+    "goods-received": "delivery",
+    "invoice-received": "accounting",
 }
 _Run = Callable[..., Awaitable[msgspec.Struct | None]]
 _WITHIN = timedelta(days=3)
@@ -78,6 +80,21 @@ async def approval(story: Story, need: Need, *, outside: Outside) -> Done:
     return await story.step("order", outside.order, need)
 
 
+async def delivery(story: Story, need: Need, *, outside: Outside) -> Done:
+    """An effect and another flow, both of which are taken back when it is cancelled."""
+    done = await story.step("deliver", outside.deliver, need, compensate=outside.undeliver)
+    await story.announce("invoice-received", need, key=need.number, undo=True)
+    await story.wait(
+        "the notice", Answer, event="shipment-notified", key=need.number, within=_WITHIN
+    )
+    return done
+
+
+async def accounting(story: Story, need: Need, *, outside: Outside) -> Done:
+    """What is cancelled together with the flow that told of it."""
+    return await story.step("account", outside.account, need, compensate=outside.unaccount)
+
+
 async def charging(story: Story, need: Need, *, outside: Outside) -> Done:
     """An effect that sees the patient."""
     return await story.disclose(
@@ -95,6 +112,8 @@ def flows(outside: Outside, version: str = "1") -> list[FlowDefinition]:
         "chain": (chain, Link),
         "approval": (approval, Need),
         "charging": (charging, Need),
+        "delivery": (delivery, Need),
+        "accounting": (accounting, Need),
     }
     return [
         FlowDefinition(

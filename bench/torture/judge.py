@@ -16,18 +16,21 @@ from bench.torture.outside_server import Deed, account
 from bench.torture.sender import Acknowledged, acknowledged
 from bench.torture.store import session
 
+Effect = tuple[str, str]
+"""What was done outside, and for which number."""
+
 _KEPT = "select identity, id from message where direction = 'in'"
 _UNFINISHED = """
 select id, name, key, status, owner, attempts from flow
-where status <> 'done' order by arrival limit 100"""
+where status not in ('done', 'cancelled') order by arrival limit 100"""
 _TWICE = {
     "flow of one document": "select message_id from flow where message_id is not null"
     " group by message_id, name, key having count(*) > 1",
     "step": "select flow_id, name from step group by flow_id, name having count(*) > 1",
     "hop of an effect": "select flow_id, hop from entry where kind in ('effect', 'disclose')"
     " and hop <> 'patient context opened' group by flow_id, hop having count(*) > 1",
-    "end of a flow": "select flow_id from entry where kind = 'end'"
-    " group by flow_id having count(*) > 1",
+    "end of a flow": "select flow_id, hop from entry where kind = 'end'"
+    " group by flow_id, hop having count(*) > 1",
     "event in the outbox": "select type, subject from outbox group by 1, 2 having count(*) > 1",
     "signal taken": "select flow_id, event from taken join signal on signal.id = signal_id"
     " group by 1, 2 having count(*) > 1",
@@ -63,6 +66,7 @@ class Verdict(msgspec.Struct, kw_only=True, rename="camel"):
     flows: int = 0
     effects: int = 0
     repeated: int = 0
+    undone: int = 0
     audited: int = 0
 
     @property
@@ -120,24 +124,46 @@ async def judge_rows(connection: "asyncpg.Connection[asyncpg.Record]", verdict: 
 
 def _effects(arena: Arena, lanes: dict[str, list[Acknowledged]], verdict: Verdict) -> None:
     """Every effect of every acknowledged document, once; and no other."""
-    wanted = {
-        effect
-        for lane, lines in lanes.items()
-        for place in {line.place for line in lines}
-        for effect in drawn(arena.seed, lane, place).effects
-    }
-    nothing_but(wanted, arena.folder, verdict)
+    wanted, undone = set[Effect](), set[Effect]()
+    for lane, lines in lanes.items():
+        for place in {line.place for line in lines}:
+            told = drawn(arena.seed, lane, place)
+            (undone if told.undone else wanted).update(told.effects)
+    nothing_but(wanted, undone, arena.folder, verdict)
 
 
-def nothing_but(wanted: set[tuple[str, str]], folder: Path, verdict: Verdict) -> None:
+def nothing_but(wanted: set[Effect], undone: set[Effect], folder: Path, verdict: Verdict) -> None:
     """Hold (what, for which number) against the outside's account; pieces of a chain in order."""
     deeds = account(folder)
-    happened = Counter((d.order.kind, d.order.number) for d in deeds if not d.repeated)
-    verdict.effects, verdict.repeated = happened.total(), len(deeds) - happened.total()
+    happened = Counter(
+        (d.order.kind, d.order.number) for d in deeds if not d.repeated and not d.order.undo
+    )
+    verdict.effects = happened.total()
+    verdict.repeated = sum(deed.repeated for deed in deeds)
     verdict.lost += [f"effect {effect}" for effect in wanted - happened.keys()]
     verdict.doubled += [f"effect {effect}: {n} times" for effect, n in happened.items() if n > 1]
-    verdict.doubled += [f"effect {effect} of nothing" for effect in happened.keys() - wanted]
+    nothing = happened.keys() - wanted - undone
+    verdict.doubled += [f"effect {effect} of nothing" for effect in nothing]
+    _taken_back(deeds, undone, verdict)
     _order(deeds, verdict)
+
+
+def _taken_back(deeds: list[Deed], undone: set[Effect], verdict: Verdict) -> None:
+    """What belongs to a cancelled flow was taken back after it was done; nothing else was."""
+    standing = dict[str, Effect]()
+    for deed in deeds:
+        order = deed.order
+        if not order.undo and not deed.repeated:
+            standing[order.key] = (order.kind, order.number)
+        elif order.undo and not deed.repeated:
+            known = standing.pop(order.key, None)
+            verdict.undone += known is not None
+            if known is not None and known not in undone:
+                verdict.lost.append(f"effect {known} was taken back, and nobody wanted that")
+    left = [effect for effect in standing.values() if effect in undone]
+    verdict.doubled += [
+        f"effect {effect} of a cancelled flow was not taken back" for effect in left
+    ]
 
 
 def _order(deeds: list[Deed], verdict: Verdict) -> None:

@@ -26,6 +26,7 @@ _WEIGHTS = {
     "sessions cut off": 6,
 }
 KINDS = tuple(_WEIGHTS)
+_WANTED_ENDS = (None, 0, -signal.SIGKILL, -signal.SIGTERM)
 _LONGEST_PAUSE = 0.6
 """Seconds between two kills at most: most of them meet what the last one left."""
 
@@ -37,6 +38,7 @@ class Killer:
         self, arena: Arena, store: Store, workers: list[Child], senders: list[Child]
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self.fallen: list[str] = []
         self.takeovers = Takeovers(arena.dsn)
         self._arena = arena
         self._store = store
@@ -64,6 +66,7 @@ class Killer:
     async def once(self) -> str:
         """Do the next thing; return what it was."""
         await asyncio.sleep(self._chance.uniform(0.02, _LONGEST_PAUSE))
+        self._mourn()
         [kind] = self._chance.choices(KINDS, list(_WEIGHTS.values()))
         await self._ways[kind]()
         self.counts[kind] += 1
@@ -81,6 +84,13 @@ class Killer:
         for child in self._senders:
             if not child.is_alive:
                 child.start()
+
+    def _mourn(self) -> None:
+        """Note whoever ended although nobody killed it: nothing here may end by itself."""
+        for child in (*self._workers, *self._senders):
+            if not child.is_alive and child.exit_code not in _WANTED_ENDS:
+                last = child.said().strip().rpartition("\n")[2]
+                self.fallen.append(f"{child.name} ended with {child.exit_code}: {last}")
 
     def _living(self, children: list[Child]) -> Child:
         return self._chance.choice([child for child in children if child.is_alive] or children)

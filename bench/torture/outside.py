@@ -47,11 +47,29 @@ class Outside:
     async def append(self, link: Link, /, *, key: str) -> Done:
         return await self._act("append", link.place, key)
 
+    async def deliver(self, need: Need, /, *, key: str) -> Done:
+        return await self._act("deliver", need.number, key)
+
+    async def undeliver(self, need: Need, done: Done | None, /, *, key: str) -> Done:
+        return await self._undo("deliver", need.number, key, done)
+
+    async def account(self, need: Need, /, *, key: str) -> Done:
+        return await self._act("account", need.number, key)
+
+    async def unaccount(self, need: Need, done: Done | None, /, *, key: str) -> Done:
+        return await self._undo("account", need.number, key, done)
+
     async def charge(self, need: Need, /, *, key: str, patient: PatientContext) -> Done:
         return await self._act(f"charge {patient.case_number}", need.number, key)
 
     async def _act(self, kind: str, number: str, key: str) -> Done:
         order = Order(key=key, kind=kind, number=number, by=self._by)
+        return _done.decode(await self._call("POST", "/act", msgspec.json.encode(order)))
+
+    async def _undo(self, kind: str, number: str, key: str, done: Done | None) -> Done:
+        """Take back what was done under this key, if it was; nobody needs to know the document."""
+        del done
+        order = Order(key=key, kind=kind, number=number, by=self._by, undo=True)
         return _done.decode(await self._call("POST", "/act", msgspec.json.encode(order)))
 
     async def _call(self, method: str, path: str, body: bytes) -> bytes:

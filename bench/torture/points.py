@@ -6,6 +6,7 @@ time, phase. The process kills itself at a point where nobody has died yet, and 
 first. Its successor runs the flow again, passes the points that are over, and dies at the next one.
 """
 
+import functools
 import os
 import random
 import signal
@@ -66,8 +67,10 @@ class Points:
 class _Told:
     """A story that notes which of its words is being told."""
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, story: Story, flow: str, points: Points) -> None:
         self._story = story
+        self._flow = flow
+        self._points = points
         self._times: Counter[str] = Counter()
         self.word = "begin"
         self.turn = 0
@@ -82,9 +85,21 @@ class _Told:
             self._times[word] += 1
             self.word = word if self._times[word] == 1 else f"{word} #{self._times[word]}"
             self.turn = 0
+            if kwargs.get("compensate") is not None:
+                kwargs["compensate"] = self._deadly_too(self.word, kwargs["compensate"])
             return told(*args, **kwargs)
 
         return tell
+
+    def _deadly_too(self, word: str, undo: Callable[..., Any]) -> Callable[..., Any]:
+        """Undoing is told by the ledger, not by the flow: its points are those of this call."""
+
+        @functools.wraps(undo)
+        async def undone(*args: Any, **kwargs: Any) -> Any:
+            self.word, self.turn = f"undo: {word}", 0
+            return await _Driven(self._flow, self, undo(*args, **kwargs), self._points)
+
+        return undone
 
 
 class _Driven(Awaitable[Any]):
@@ -129,7 +144,7 @@ def deadly(flows: Sequence[FlowDefinition], points: Points) -> list[FlowDefiniti
 
 def _deadly(flow: FlowDefinition, points: Points) -> Callable[..., Awaitable[Any]]:
     async def run(story: Story, facts: msgspec.Struct) -> Any:
-        told = _Told(story)
+        told = _Told(story, flow.name, points)
         within: Any = flow.run(told, facts)
         return await _Driven(flow.name, told, within, points)
 

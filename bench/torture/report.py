@@ -124,6 +124,7 @@ def _at_random(table: Table, outcome: Outcome) -> None:
         "flows done": f"{verdict.flows:,} ({verdict.flows / outcome.seconds:.0f}/s)",
         "effects outside": f"{verdict.effects:,}",
         "  repeated with the same key": f"{verdict.repeated:,}",
+        "  taken back": f"{verdict.undone:,}",
         "audit records verified": f"{verdict.audited:,}",
         f"takeovers measured (lease {outcome.lease:g} s)": f"{took.count:,}",
         "  median, longest": f"{_seconds(took.median)}, {_seconds(took.longest)}",

@@ -94,6 +94,7 @@ async def run(wanted: Wanted, folder: Path, say: Callable[[str], None]) -> Outco
         drained = time.monotonic() - drain_began
         say("judging")
         verdict = await judge(arena)
+        verdict.stuck += killer.fallen
         return Outcome(
             verdict=verdict,
             kinds=dict(killer.counts),

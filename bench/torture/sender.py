@@ -21,11 +21,14 @@ from bench.torture.outside import reached
 from canonical.errors import Failure, StateConflict, StoreUnavailable
 from canonical.task import Resolution
 from ledger.arrival import Accepted, Arrival
+from ledger.cancelling import Cancellation
 from ledger.ledger import Ledger
 
 LANES = 4
 _AGAIN = 0.05
 """The share of documents that partners send a second time although they were acknowledged."""
+_LATEST_CANCEL_SECONDS = 0.4
+_DELIVERY = "select id from flow where name = 'delivery' and key = $1"
 _MOST_OPEN = 400
 """Unfinished flows from which partners wait: the load follows what the workers can bear."""
 _OPEN = "select count(*) from flow where ended_at is null"
@@ -109,10 +112,13 @@ class _Lane:
         return max(over, default=-1) + 1
 
     async def _at(self, place: int, kept: BinaryIO) -> None:
-        arrivals = drawn(self._arena.seed, self._lane, place).arrivals
+        arrivals, _, undone = drawn(self._arena.seed, self._lane, place)
         for each in arrivals:
             is_last = each is arrivals[-1]
-            self._keep(kept, place, each, await self._deliver(each), last=is_last)
+            accepted = await self._deliver(each)
+            if is_last and undone:
+                await self._cancel(f"{self._lane}-{place}")
+            self._keep(kept, place, each, accepted, last=is_last)
             if random.Random(f"again {each.identity}").random() < _AGAIN:
                 self._keep(kept, place, each, await self._deliver(each), last=is_last)
 
@@ -121,6 +127,21 @@ class _Lane:
         while True:
             try:
                 return await self._ledger.messages.receive(arrival)
+            except Failure as failure:
+                if not failure.retryable:
+                    raise
+                await asyncio.sleep(0.05)
+
+    async def _cancel(self, number: str) -> None:
+        """Have a delivery cancelled, sooner or later: it may run, wait, or be over by then."""
+        await asyncio.sleep(random.Random(f"cancel {number}").uniform(0.0, _LATEST_CANCEL_SECONDS))
+        because = Cancellation(by="partner", reason="not wanted any more")
+        while True:
+            try:
+                row = await self._ledger.database.row(_DELIVERY, number)
+                if row is None:
+                    raise LookupError(f"delivery {number} was acknowledged, and there is no flow")
+                return await self._ledger.cancel(str(row[0]), because)
             except Failure as failure:
                 if not failure.retryable:
                     raise

@@ -13,7 +13,16 @@ import uvloop
 
 import gateway.demo.story
 from bench.torture.arena import Arena, opened
-from bench.torture.documents import Link, answered, charged, linked, used, wanted
+from bench.torture.documents import (
+    Link,
+    answered,
+    charged,
+    delivered,
+    linked,
+    noticed,
+    used,
+    wanted,
+)
 from bench.torture.flows import STARTS, flows
 from bench.torture.judge import Verdict, judge_rows, nothing_but
 from bench.torture.nursery import Child, told_to_stop
@@ -23,10 +32,12 @@ from bench.torture.run import started
 from bench.torture.store import session
 from bench.torture.theatre import opened_theatre, work
 from canonical.task import Resolution
+from ledger.cancelling import Cancellation
 from ledger.ledger import Ledger
 
-SMALL = ("supply", "billing", "chain", "approval", "charging")
+SMALL = ("supply", "billing", "chain", "approval", "charging", "delivery", "accounting")
 _PATIENCE = 900.0
+_BECAUSE = Cancellation(by="clerk", reason="not wanted any more")
 _EFFECTS = {
     ("reserve", "1"),
     ("ship", "1"),
@@ -36,7 +47,17 @@ _EFFECTS = {
     ("charge 3", "3"),
     ("append", "4#1"),
     ("append", "4#2"),
+    ("deliver", "5"),
+    ("account", "5"),
 }
+_DOCUMENTS = (
+    used("1"),
+    wanted("2"),
+    charged("3"),
+    linked(Link(chain="4", sequence=1)),
+    linked(Link(chain="4", sequence=2)),
+)
+_UNDONE = {("deliver", "6"), ("account", "6")}
 
 
 class Walked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -101,14 +122,13 @@ async def small(folder: Path, *, share: float, seed: int, lease: float = 0.5) ->
         points = {name: Points(folder / f"{name}.points") for name in SMALL}
         async with opened(arena) as ledger, reached(arena.outside, "harness") as outside:
             ledger.catalogue.install(flows(outside), STARTS)
-            for each in (used("1"), wanted("2"), charged("3"), linked(Link(chain="4", sequence=1))):
+            for each in (*_DOCUMENTS, delivered("5"), delivered("6")):
                 await ledger.messages.receive(each)
-            await ledger.messages.receive(linked(Link(chain="4", sequence=2)))
             await _walked(arena, ledger, share)
         verdict = Verdict(lost=[], doubled=[], stuck=[])
         async with session(arena.dsn) as connection:
             await judge_rows(connection, verdict)
-        nothing_but(_EFFECTS, folder, verdict)
+        nothing_but(_EFFECTS, _UNDONE, folder, verdict)
         died = tuple(point for each in points.values() for point in each.died())
         return Walked(
             deaths=dict(Counter(point.flow for point in died)),
@@ -126,8 +146,13 @@ async def _walked(arena: Arena, ledger: Ledger, share: float) -> None:
             group.create_task(_minded(Child(name, arena.folder, die_of, arena, name, share)))
             for name in SMALL
         ]
-        await _shipped(arena)
+        await _waits(arena, "1")
         await ledger.messages.receive(answered("1"))
+        await _waits(arena, "5")
+        await ledger.messages.receive(noticed("5"))
+        await _waits(arena, "6")
+        row = await ledger.database.row("select id from flow where name='delivery' and key='6'")
+        await ledger.cancel("" if row is None else str(row[0]), _BECAUSE)
         while not await _all_done(ledger):
             for task in await ledger.tasks.listed():
                 if task.kind == "decision":
@@ -142,11 +167,11 @@ async def _minded(child: Child) -> None:
         await asyncio.Event().wait()
 
 
-async def _shipped(arena: Arena) -> None:
-    """Wait until the supply waits for its answer, so that waiting itself is walked through."""
+async def _waits(arena: Arena, number: str) -> None:
+    """Wait until a flow waits, so that waiting itself is walked through."""
     async with session(arena.dsn) as connection:
         while True:
-            if await connection.fetchval("select count(*) from awaited where key = '1'"):
+            if await connection.fetchval("select count(*) from awaited where key = $1", number):
                 return
             await asyncio.sleep(0.05)
 
