@@ -9,6 +9,7 @@ LOCKED := .venv/locked-$(firstword $(shell \
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 WORKERS ?= $(shell [ $(CORES) -gt 4 ] && echo 4 || echo $(CORES))
 TESTS ?= tests
+KILLS ?= 1000
 
 # Colour only where a person looks (MAKE_TERMOUT: standard output is a terminal).
 ifneq ($(and $(MAKE_TERMOUT),$(if $(NO_COLOR),,yes)),)
@@ -22,7 +23,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport PYRIGHT_PYTHON_FORCE_VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench corpus openapi setup lock
+.PHONY: help demo run test check bench torture corpus openapi setup lock
 .DELETE_ON_ERROR:
 
 help: ## what can be made
@@ -55,6 +56,9 @@ check: $(LOCKED) ## lint and format and types and import contracts; changes noth
 bench: $(LOCKED) ## side-by-side measurements [BENCH names some; HISTORY=100000 shrinks the ledger's past]
 	@$(if $(if $(BENCH),$(filter ledger,$(BENCH)),all),$(PEERS_INSTALLED))
 	@$(PY) -m bench $(BENCH) $(if $(HISTORY),--history $(HISTORY)) $(if $(WAITS),--waits $(WAITS)) $(ARGS)
+
+torture: $(LOCKED) ## kill workers and PostgreSQL under load, then count [KILLS=1000, ARGS='--seed 7']
+	@$(PY) -m bench.torture --kills $(KILLS) $(ARGS)
 
 corpus: $(LOCKED) ## read every document below CORPUS=folder and say what each one is
 	@[ -n "$(CORPUS)" ] || { echo 'Say where the documents are: make corpus CORPUS=/path/to/documents' >&2; exit 2; }

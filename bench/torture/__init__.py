@@ -1,0 +1,1 @@
+"""The ledger under torture: real processes, real signals, and an outside that keeps account."""
