@@ -7,7 +7,6 @@ _COUNTS = """
 select 'flows', status, count(*) from flow
     where status in ('queued', 'ready', 'waiting', 'stuck') group by 2
 union all select 'tasks', reason, count(*) from task where status = 'open' group by 2
-union all select 'outbox', 'pending', count(*) from outbox where delivered_at is null
 union all select 'messages', status, count(*) from message group by 2
 union all select 'transactions', 'all', count(*) from transaction"""
 

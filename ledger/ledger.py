@@ -15,14 +15,17 @@ from ledger.catalogue import Catalogue
 from ledger.clients import Clients
 from ledger.crowds import Crowds
 from ledger.database import Database, open_database
+from ledger.deliveries import Deliveries
 from ledger.flow_run import Platform
 from ledger.lane import Kind
 from ledger.live import Live
 from ledger.message_store import MessageStore
 from ledger.news import News
+from ledger.outbox import Outbox
 from ledger.registry import Registry
 from ledger.settings import LedgerSettings
 from ledger.step_journal import StepJournal
+from ledger.subscriptions import Subscriptions
 from ledger.tasks import Tasks
 from ledger.traces import Traces
 from ledger.vault import Vault
@@ -46,6 +49,9 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault
     worker: Worker
     news: News
+    outbox: Outbox
+    subscriptions: Subscriptions
+    deliveries: Deliveries
     clock: Clock
 
     async def cancel(self, flow: str, because: Cancellation) -> None:
@@ -111,6 +117,7 @@ def _put_together(
     )
     worker = Worker(platform)
     news.on_work = worker.look
+    live = Live(database)
     return Ledger(
         database=database,
         writer=writer,
@@ -121,9 +128,12 @@ def _put_together(
         traces=Traces(database),
         audit=AuditTrail(database),
         clients=Clients(database),
-        live=Live(database),
+        live=live,
         vault=vault,
         worker=worker,
         news=news,
+        outbox=Outbox(database),
+        subscriptions=Subscriptions(database, writer, vault, clock),
+        deliveries=Deliveries(database, writer, vault, clock, live),
         clock=clock,
     )
