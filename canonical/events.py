@@ -15,6 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from canonical import published as p
+from canonical import published_trade as t
 from canonical.errors import InvalidRequest
 
 PREFIX: Final = "org.suture."
@@ -51,7 +52,7 @@ _BUY: Final = "requisition-to-order"
 
 TAXONOMY: tuple[EventKind, ...] = (
     EventKind(
-        "EVT-01", "order.placed", "Order placed", _BUY, "operations", "supply", p.OrderPlaced
+        "EVT-01", "order.placed", "Order placed", _BUY, "operations", "supply", t.OrderPlaced
     ),
     EventKind(
         "EVT-02",
@@ -60,7 +61,7 @@ TAXONOMY: tuple[EventKind, ...] = (
         "receiving",
         "operations",
         "supply",
-        p.ItemReceived,
+        t.ItemReceived,
     ),
     EventKind(
         "EVT-03", "item.consumed", "Item consumed", _USAGE, "operations", "supply", p.ItemConsumed
@@ -81,7 +82,7 @@ TAXONOMY: tuple[EventKind, ...] = (
         "invoice-matching",
         "record",
         "financial",
-        p.InvoiceMatched,
+        t.InvoiceMatched,
     ),
     EventKind(
         "EVT-05",
@@ -90,7 +91,7 @@ TAXONOMY: tuple[EventKind, ...] = (
         "invoice-matching",
         "record",
         "financial",
-        p.InvoiceRejected,
+        t.InvoiceRejected,
     ),
     EventKind(
         "EVT-06",
@@ -153,12 +154,12 @@ TAXONOMY: tuple[EventKind, ...] = (
         _ORDER,
         "operations",
         "supply",
-        p.OrderAcknowledged,
+        t.OrderAcknowledged,
     ),
     EventKind(
-        "EVT-12", "order.shipped", "Order shipped", _ORDER, "operations", "supply", p.OrderShipped
+        "EVT-12", "order.shipped", "Order shipped", _ORDER, "operations", "supply", t.OrderShipped
     ),
-    EventKind("EVT-12", "order.closed", "Order closed", _ORDER, "record", "supply", p.OrderClosed),
+    EventKind("EVT-12", "order.closed", "Order closed", _ORDER, "record", "supply", t.OrderClosed),
     EventKind(
         "EVT-13",
         "approval.decided",
@@ -166,7 +167,7 @@ TAXONOMY: tuple[EventKind, ...] = (
         _BUY,
         "operations",
         "supply",
-        p.ApprovalDecided,
+        t.ApprovalDecided,
     ),
     EventKind(
         "EVT-13",
@@ -184,7 +185,7 @@ TAXONOMY: tuple[EventKind, ...] = (
         f"case-demand, {_USAGE}",
         "operations",
         "supply",
-        p.RequisitionRaised,
+        t.RequisitionRaised,
     ),
     EventKind(
         "EVT-14",

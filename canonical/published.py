@@ -12,16 +12,13 @@ from typing import Literal
 
 import msgspec
 
-from canonical.case import CaseChange
-from canonical.charge import ChargeLine
-from canonical.inventory import MovementLine
-from canonical.invoice import LineMatch
+from canonical.case import CaseChange, SurgicalCase
+from canonical.charge import ChargeLine, ChargeReview
+from canonical.inventory import Movement, MovementLine, PostedMovement
 from canonical.item import ItemId
-from canonical.money import Money
-from canonical.order import AcknowledgedLine, OrderLine
-from canonical.requisition import RequisitionLine
-from canonical.shipment import ReceivedLine, ShippedLine
-from canonical.usage import ResolvedUsage
+from canonical.order import PurchaseOrder
+from canonical.shipment import PostedReceipt, Receipt
+from canonical.usage import ResolvedUsage, UsageEvent
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -30,86 +27,27 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     facility: str = ""
 
 
-class OrderPlaced(Published, frozen=True, kw_only=True):
-    """A purchase order exists in the ERP and goes to its supplier."""
-
-    order: str
-    supplier: str
-    location: str
-    ordered_on: date
-    needed_on: date
-    lines: tuple[OrderLine, ...]
-    total: Money
-
-
-class OrderAcknowledged(Published, frozen=True, kw_only=True):
-    """The supplier answered; `standing` is what the hospital made of it."""
-
-    order: str
-    supplier: str
-    acknowledged_on: date
-    standing: Literal["accept", "reject", "abandon"]
-    lines: tuple[AcknowledgedLine, ...]
-
-
-class OrderShipped(Published, frozen=True, kw_only=True):
-    """The supplier says that goods are under way."""
-
-    order: str
-    supplier: str
-    notice: str
-    shipped_on: date
-    expected_on: date | None = None
-    lines: tuple[ShippedLine, ...]
-
-
-class OrderClosed(Published, frozen=True, kw_only=True):
-    """Nothing more will come for this order; `complete` where all that was agreed has come."""
-
-    order: str
-    supplier: str
-    complete: bool
-    receipts: tuple[str, ...]
-
-
-class RequisitionRaised(Published, frozen=True, kw_only=True):
-    """Something below par, or needed by a case, is to be bought."""
+class CaseScheduled(Published, frozen=True, kw_only=True):
+    """A surgical case was scheduled, moved or cancelled."""
 
     location: str
-    supplier: str
-    needed_on: date
-    origin: Literal["case-demand", "usage", "person"]
-    lines: tuple[RequisitionLine, ...]
+    procedure: str
+    procedure_name: str = ""
+    scheduled_at: datetime
+    change: CaseChange
+    case: str = ""
 
-
-class ApprovalDecided(Published, frozen=True, kw_only=True):
-    """A requisition was approved or declined, by the rule or in person."""
-
-    requisition: str
-    approved: bool
-    by: str
-    at: datetime
-    reason: str = ""
-
-
-class ItemReceived(Published, frozen=True, kw_only=True):
-    """Goods were taken in against an order and stand in the ERP, in base units."""
-
-    order: str
-    supplier: str
-    location: str
-    document: str
-    received_at: datetime
-    lines: tuple[ReceivedLine, ...]
-
-
-class InventoryMoved(Published, frozen=True, kw_only=True):
-    """Stock of a location went up or down, as the ERP posted it."""
-
-    kind: Literal["consumption", "consumption-reversal", "receipt"]
-    document: str
-    on: date
-    lines: tuple[MovementLine, ...]
+    @classmethod
+    def of(cls, case: SurgicalCase) -> "CaseScheduled":
+        return cls(
+            facility=case.facility,
+            location=case.location,
+            procedure=case.procedure,
+            procedure_name=case.procedure_name,
+            scheduled_at=case.scheduled_at,
+            change=case.change,
+            case=case.case,
+        )
 
 
 class ItemConsumed(Published, frozen=True, kw_only=True):
@@ -123,6 +61,25 @@ class ItemConsumed(Published, frozen=True, kw_only=True):
     case: str = ""
     lines: tuple[ResolvedUsage, ...]
 
+    @classmethod
+    def of(
+        cls,
+        usage: UsageEvent,
+        movement: Movement,
+        posted: PostedMovement,
+        lines: tuple[ResolvedUsage, ...],
+    ) -> "ItemConsumed":
+        return cls(
+            facility=usage.facility,
+            location=usage.location,
+            cost_center=movement.cost_center,
+            document=posted.document,
+            occurred_at=usage.occurred_at,
+            procedure=usage.procedure,
+            case=usage.case,
+            lines=lines,
+        )
+
 
 class ProcedureUsage(Published, frozen=True, kw_only=True):
     """What a procedure used, as clinical context: who, where, for which procedure."""
@@ -135,16 +92,61 @@ class ProcedureUsage(Published, frozen=True, kw_only=True):
     encounter: str = ""
     lines: tuple[ResolvedUsage, ...]
 
+    @classmethod
+    def of(cls, usage: UsageEvent, lines: tuple[ResolvedUsage, ...]) -> "ProcedureUsage":
+        return cls(
+            facility=usage.facility,
+            location=usage.location,
+            procedure=usage.procedure,
+            occurred_at=usage.occurred_at,
+            clinician=usage.clinician,
+            case=usage.case,
+            encounter=usage.encounter,
+            lines=lines,
+        )
 
-class CaseScheduled(Published, frozen=True, kw_only=True):
-    """A surgical case was scheduled, moved or cancelled."""
 
-    location: str
-    procedure: str
-    procedure_name: str = ""
-    scheduled_at: datetime
-    change: CaseChange
-    case: str = ""
+class InventoryMoved(Published, frozen=True, kw_only=True):
+    """Stock of a location went up or down, as the ERP posted it."""
+
+    kind: Literal["consumption", "consumption-reversal", "receipt"]
+    document: str
+    occurred_at: datetime
+    lines: tuple[MovementLine, ...]
+
+    @classmethod
+    def out(
+        cls, movement: Movement, posted: PostedMovement, occurred_at: datetime
+    ) -> "InventoryMoved":
+        return cls(
+            facility=movement.facility,
+            kind=movement.kind,
+            document=posted.document,
+            occurred_at=occurred_at,
+            lines=movement.lines,
+        )
+
+    @classmethod
+    def into(
+        cls, order: PurchaseOrder, receipt: Receipt, posted: PostedReceipt
+    ) -> "InventoryMoved":
+        items = {line.line: line.item for line in order.lines}
+        return cls(
+            facility=order.facility,
+            kind="receipt",
+            document=posted.document,
+            occurred_at=receipt.received_at,
+            lines=tuple(
+                MovementLine(
+                    item=items[line.order_line],
+                    quantity=line.quantity,
+                    location=order.location,
+                    lot=line.lot,
+                )
+                for line in posted.lines
+                if line.order_line in items
+            ),
+        )
 
 
 class ShortItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -173,27 +175,15 @@ class ChargeEligible(Published, frozen=True, kw_only=True):
     procedure: str
     lines: tuple[ChargeLine, ...]
 
-
-class InvoiceMatched(Published, frozen=True, kw_only=True):
-    """An invoice agrees with order and receipts, or was accepted by a person; it is posted."""
-
-    invoice: str
-    order: str
-    supplier: str
-    outcome: Literal["matched", "accepted"]
-    total: Money
-    document: str
-    lines: tuple[LineMatch, ...]
-
-
-class InvoiceRejected(Published, frozen=True, kw_only=True):
-    """An invoice was refused by a person, with the reasons of the match."""
-
-    invoice: str
-    order: str
-    supplier: str
-    total: Money
-    reasons: tuple[str, ...]
+    @classmethod
+    def of(cls, charge: ChargeReview) -> "ChargeEligible":
+        return cls(
+            facility=charge.facility,
+            movement=charge.movement,
+            occurred_on=charge.occurred_on,
+            procedure=charge.procedure,
+            lines=charge.lines,
+        )
 
 
 class TaskRaised(Published, frozen=True, kw_only=True):

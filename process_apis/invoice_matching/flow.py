@@ -12,6 +12,7 @@ import msgspec
 
 from canonical.invoice import Invoice, MatchResult, PostedInvoice
 from canonical.order import PurchaseOrder
+from canonical.published_trade import InvoiceMatched, InvoiceRejected
 from canonical.shipment import PostedReceipt
 from ledger.story import Story
 from process_apis.invoice_matching.ports import Payables
@@ -55,6 +56,8 @@ async def invoice_matching(
             continue
         decided = await story.decision("match exception", exception_task(order, verdict.result))
         if decided.action == "reject":
+            told = InvoiceRejected.of(order, invoice, verdict.result)
+            story.publish(told, subject=invoice.number)
             return InvoiceOutcome(
                 outcome="rejected", invoice=invoice.number, order=order.number, match=verdict.result
             )
@@ -63,6 +66,8 @@ async def invoice_matching(
             break
 
     posted = await story.step("invoice in the ERP", erp.post_invoice, invoice)
+    matched = InvoiceMatched.of(order, invoice, verdict.result, posted)
+    story.publish(matched, subject=invoice.number)
     await story.announce("invoice-matched", verdict.result, key=invoice.number)
     return InvoiceOutcome(
         outcome=outcome,
