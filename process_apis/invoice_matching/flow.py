@@ -56,11 +56,7 @@ async def invoice_matching(
             continue
         decided = await story.decision("match exception", exception_task(order, verdict.result))
         if decided.action == "reject":
-            told = InvoiceRejected.of(order, invoice, verdict.result)
-            story.publish(told, subject=invoice.number)
-            return InvoiceOutcome(
-                outcome="rejected", invoice=invoice.number, order=order.number, match=verdict.result
-            )
+            return _rejected(story, order, invoice, verdict.result)
         if decided.action == "accept":
             outcome = "accepted"
             break
@@ -75,6 +71,15 @@ async def invoice_matching(
         order=order.number,
         match=verdict.result,
         posted=posted,
+    )
+
+
+def _rejected(
+    story: Story, order: PurchaseOrder, invoice: Invoice, match: MatchResult
+) -> InvoiceOutcome:
+    story.publish(InvoiceRejected.of(order, invoice, match), subject=invoice.number)
+    return InvoiceOutcome(
+        outcome="rejected", invoice=invoice.number, order=order.number, match=match
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from canonical.charge import PostedJournal, RecordedCharge
 from canonical.errors import SerialAlreadyUsed
-from canonical.inventory import PostedMovement, Reservation
+from canonical.inventory import Movement, PostedMovement, Reservation
 from canonical.location import Location
 from canonical.published import ChargeEligible, InventoryMoved, ItemConsumed, ProcedureUsage
 from canonical.published_trade import RequisitionRaised
@@ -76,12 +76,7 @@ async def usage_to_replenishment(
         "consumption", consumption, usage, place, lines, reserved.number if reserved else "", today
     )
     posted = await story.step("post the consumption", stock.post_movement, movement)
-    story.publish(
-        ItemConsumed.of(usage, movement, posted, lines),
-        ProcedureUsage.of(usage, lines),
-        InventoryMoved.out(movement, posted, usage.occurred_at),
-        subject=posted.document,
-    )
+    _tell(story, usage, lines, movement, posted)
     if reserved is not None:
         await story.step("release what was not used", stock.release, reserved)
 
@@ -144,6 +139,21 @@ async def _counted_once(
                 fix="find out which report is right; abandon this one or correct the other",
             )
     return tuple(fresh)
+
+
+def _tell(
+    story: Story,
+    usage: UsageEvent,
+    lines: tuple[ResolvedUsage, ...],
+    movement: Movement,
+    posted: PostedMovement,
+) -> None:
+    story.publish(
+        ItemConsumed.of(usage, movement, posted, lines),
+        ProcedureUsage.of(usage, lines),
+        InventoryMoved.out(movement, posted, usage.occurred_at),
+        subject=posted.document,
+    )
 
 
 async def _charged(

@@ -175,7 +175,7 @@ async def test_every_route_of_the_gateway_names_a_scope_or_that_it_is_public(par
     assert None not in ids
     assert len(set(ids)) == len(ids)
     documented = {handler.operation_id for handler in handlers if handler.opt.get("scope")}
-    assert documented - {"watchTransactions"} == OPERATIONS.keys()
+    assert documented - {"watchTransactions", "listenToEvents"} == OPERATIONS.keys()
 
 
 @get("/open", operation_id="readOpenly")

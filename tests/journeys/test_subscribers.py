@@ -225,6 +225,13 @@ async def test_the_taxonomy_says_what_can_be_had_and_what_is_planned(house: Hous
     assert planned["patient.discharged"] is True
 
 
+async def test_the_document_of_all_events_is_served_beside_the_others(house: House) -> None:
+    told = await house.person.call("GET", "/openapi/events.asyncapi.json")
+    assert told["asyncapi"] == "3.0.0"
+    with pytest.raises(Refused, match=r"events\.asyncapi\.json"):
+        await house.person.call("GET", "/openapi/nothing.json")
+
+
 Frames = Callable[[], Awaitable[tuple[str, str]]]
 
 
