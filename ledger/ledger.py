@@ -33,6 +33,9 @@ from ledger.worker import Worker
 from ledger.writer import Act, Writer, perform
 
 
+_ACTS = Kind(perform, attrgetter("locks"))
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """What the layers above import. Each part is documented in its module."""
 
@@ -98,26 +101,22 @@ def _put_together(
     database: Database, vault: Vault, clock: Clock, settings: LedgerSettings
 ) -> Ledger:
     catalogue = Catalogue()
-    journal = StepJournal(database, settings.lease_seconds)
     bookings, news = Bookings(vault, catalogue, clock), News(database)
-    kinds: dict[type[Any], Kind] = {
-        KeptArrival: Kind(bookings.apply, bookings.locks),
-        Act: Kind(perform, attrgetter("locks")),
-    }
-    writer = Writer(database, kinds, news.of)
-    platform = Platform(
-        database=database,
-        writer=writer,
-        journal=journal,
-        catalogue=catalogue,
-        vault=vault,
-        clock=clock,
-        settings=settings,
-        crowds=Crowds(settings.per_destination),
+    kinds: dict[type[Any], Kind] = {KeptArrival: Kind(bookings.apply, bookings.locks), Act: _ACTS}
+    writer, live = Writer(database, kinds, news.of), Live(database)
+    worker = Worker(
+        Platform(
+            database=database,
+            writer=writer,
+            journal=StepJournal(database, settings.lease_seconds),
+            catalogue=catalogue,
+            vault=vault,
+            clock=clock,
+            settings=settings,
+            crowds=Crowds(settings.per_destination),
+        )
     )
-    worker = Worker(platform)
     news.on_work = worker.look
-    live = Live(database)
     return Ledger(
         database=database,
         writer=writer,

@@ -161,8 +161,7 @@ class TaskRow(NamedTuple):
 
 
 class OutboxRow(NamedTuple):
-    """One event for subscribers; `cause` is the document or flow that led to it."""
-
+    # One event for subscribers; `cause` is the document or flow that led to it.
     id: str
     transaction_id: str
     type: str

@@ -246,8 +246,7 @@ class Story:
     async def announce(
         self, event: EventName, facts: msgspec.Struct, *, key: str, undo: bool = False
     ) -> None:
-        """Tell the others: start the flow that answers to `event`, wake who waits for it.
-
+        """Tell other flows: start the one that answers to `event`, wake who waits for it.
         With `undo`, the flow it started is cancelled when this one is.
         """
         name, known = self._run.recall(f"announce {event} {key}")
