@@ -114,23 +114,22 @@ class Deliveries:
             except (Failure, asyncpg.PostgresError) as exc:
                 log.warning("claiming subscriptions failed: %s", type(exc).__name__)
                 claimed = []
-            for lease in claimed:
-                task = asyncio.create_task(self._work(lease), name=lease.id)
-                self._running[lease.id] = task
+            for row in claimed:
+                task = asyncio.create_task(self._work(row), name=row["id"])
+                self._running[row["id"]] = task
                 task.add_done_callback(self._finished)
             await asyncio.sleep(_TOGETHER_SECONDS)  # news comes in crowds: look once for all of it
             if not claimed and pause:
                 await _within(self._wanted, pause)
 
-    async def _claimed(self) -> list[Lease]:
+    async def _claimed(self) -> "list[Record]":
         free = self.settings.in_flight - len(self._running)
         kinds = list(self._senders)
         if free <= 0 or not kinds:
             return []
         seconds = self.settings.lease_seconds
         held = list(self._running)
-        rows = await self._database.rows(_CLAIM, self.identity, seconds, free, kinds, held)
-        return [self._lease(row) for row in rows]
+        return await self._database.rows(_CLAIM, self.identity, seconds, free, kinds, held)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         if self._running.get(task.get_name()) is task:
@@ -148,15 +147,16 @@ class Deliveries:
             except (Failure, asyncpg.PostgresError) as exc:
                 log.warning("renewing leases failed: %s", type(exc).__name__)
 
-    async def _work(self, lease: Lease) -> None:
+    async def _work(self, row: "Record") -> None:
         try:
+            lease = self._lease(row)
             for _ in range(_PAGES_A_TURN):
                 if not await self._told_next(lease):
                     return
             await self._writer.submit(Act(partial(given_back, lease, lease.position)))
         except (Failure, asyncpg.PostgresError) as exc:
             # Nothing was written down: whoever holds the lease next goes on from there.
-            log.warning("deliveries to %s let go: %s", lease.id, type(exc).__name__)
+            log.warning("deliveries to %s let go: %s", row["id"], type(exc).__name__)
 
     async def _told_next(self, lease: Lease) -> bool:
         """Tell the next events; return whether to go on."""

@@ -12,15 +12,15 @@ union all select 'subscriptions', status, count(*) from subscription group by 2
 union all select 'messages', status, count(*) from message group by 2
 union all select 'transactions', 'all', count(*) from transaction"""
 
-# One series a subscription, by its id. Counted to ten thousand: more is no other news.
+# One series a subscription, by its id, of the first ten thousand events behind its position.
 _BACKLOGS = f"""
 with waiting as (
     select s.id, b.backlog, b.seconds, s.attempts from subscription s cross join lateral (
         select count(*) backlog, coalesce(extract(epoch from now() - min(at)), 0)::int seconds
-        from (select e.at from outbox e
-              where (e.committed_in, e.position) > (s.committed_in, s.position)
-                and {wanted_by("s.types", "s.facilities", "s.data_classes")}
-              order by e.committed_in, e.position limit 10000) first) b
+        from (select * from outbox later
+              where (later.committed_in, later.position) > (s.committed_in, s.position)
+              order by later.committed_in, later.position limit 10000) e
+        where {wanted_by("s.types", "s.facilities", "s.data_classes")}) b
     where s.status <> 'disabled')
 select 'subscription-backlog', id, backlog from waiting
 union all select 'subscription-oldest-seconds', id, seconds from waiting

@@ -32,7 +32,6 @@ from ledger.vault import Vault
 from ledger.worker import Worker
 from ledger.writer import Act, Writer, perform
 
-
 _ACTS = Kind(perform, attrgetter("locks"))
 
 

@@ -48,10 +48,10 @@ where subject = $1 and reason = '{SUSPENDED}' and status = 'open'"""
 _LISTED = f"""
 select s.*, b.backlog, b.oldest_at from subscription s cross join lateral (
     select count(*) as backlog, min(at) as oldest_at from (
-        select e.at from outbox e
-        where (e.committed_in, e.position) > (s.committed_in, s.position)
-          and {wanted_by("s.types", "s.facilities", "s.data_classes")}
-        order by e.committed_in, e.position limit {_MOST_COUNTED}) waiting) b
+        select * from outbox later
+        where (later.committed_in, later.position) > (s.committed_in, s.position)
+        order by later.committed_in, later.position limit {_MOST_COUNTED}) e
+    where {wanted_by("s.types", "s.facilities", "s.data_classes")}) b
 where $1 = '' or s.id = $1 order by s.created_at"""
 
 
@@ -66,8 +66,9 @@ class SubscriptionDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One subscription and where it stands. `backlog` counts to 10,000; `oldest_at` is when the
-    first event was published that is not delivered; `attempts` are those in a row that failed.
+    """One subscription and where it stands. `backlog` counts what it wants of the 10,000 events
+    behind its position; `oldest_at` is when the first of them was published; `attempts` are those
+    in a row that failed.
     """
 
     id: str

@@ -9,6 +9,7 @@ import pytest
 from canonical.errors import InvalidRequest, StateConflict
 from ledger.delivery_port import Outcome, Target
 from ledger.delivery_settings import DeliverySettings
+from ledger.figures import Figures
 from ledger.ledger import Ledger
 from ledger.outbox import Event, Wanted
 from ledger.subscriptions import SUSPENDED, Subscription, SubscriptionDraft
@@ -371,3 +372,27 @@ async def test_for_a_while_after_a_rotation_both_secrets_sign(ledger, operator) 
     assert second not in ears.secrets
     kept = await operator.fetchval("select secrets from subscription")
     assert first.encode() not in kept
+
+
+async def test_a_subscription_whose_secrets_do_not_open_holds_back_nobody(ledger, operator) -> None:
+    ears = Ears()
+    locked, well = await subscribed(ledger, "locked"), await subscribed(ledger, "well", "stream")
+    await operator.execute("update subscription set secrets = '\\x00' where id = $1", locked.id)
+    await tell(operator, "e0")
+    listening(ledger, webhook=ears, stream=ears)
+    await settled(ledger, well)
+    assert ears.heard == ["e0"]
+
+
+async def test_backlog_age_and_failures_are_numbers(ledger, operator) -> None:
+    made = await subscribed(ledger, types=("org.suture.order.*",))
+    for name, kind in (("e0", "order.placed"), ("e1", "case.scheduled"), ("e2", "order.placed")):
+        await tell(operator, name, f"org.suture.{kind}.v1")
+    await operator.execute("update outbox set at = now() - interval '90 seconds'")
+    counts = {
+        (what, kind): n for what, kind, n in await Figures(ledger.database, ledger.writer).counts()
+    }
+    assert counts["subscription-backlog", made.id] == 2
+    assert 90 <= counts["subscription-oldest-seconds", made.id] < 150
+    assert counts["subscription-failed-attempts", made.id] == 0
+    assert counts["subscriptions", "active"] == 1

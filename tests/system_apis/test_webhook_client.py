@@ -139,6 +139,14 @@ async def test_an_event_that_is_too_large_is_never_sent() -> None:
     assert receiver.deliveries == []
 
 
+async def test_a_name_that_cannot_be_looked_up_is_an_outcome() -> None:
+    async with sender() as webhook:
+        url = f"http://{'x' * 64}.invalid/"
+        outcome = await webhook.send(target(url, new_secret()), [event()])
+    assert outcome.delivered == 0
+    assert outcome.error
+
+
 async def test_nobody_listening_is_an_outcome() -> None:
     async with receiving() as receiver:
         pass
@@ -188,6 +196,8 @@ def test_only_what_everybody_can_reach_is_public(address: str, public: bool) -> 
         "https://db.internal/",
         "https://exam ple.com/",
         "https://[bad/",
+        f"https://{'x' * 64}.example.com/",
+        "https://example..com/",
         "example.com",
     ],
 )

@@ -52,7 +52,7 @@ class StreamSender:
         while told < len(events):
             try:
                 done, error, oldest = await self._appended(target, events[told:])
-            except RedisError as exc:
+            except (RedisError, OSError) as exc:
                 return Outcome(delivered=told, error=type(exc).__name__)
             told += done
             if error == b"overtaken":

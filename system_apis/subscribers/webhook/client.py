@@ -55,7 +55,7 @@ class WebhookSender:
                 )
         except (TimeoutError, httpx.TimeoutException):
             return Outcome(delivered=0, error=f"no answer within {self._timeout:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:
             return Outcome(delivered=0, error=_reason(exc))
         return self._outcome(answer)
 

@@ -20,6 +20,7 @@ from canonical.errors import InvalidRequest
 from standards.cloudevents.codec import MEDIA_TYPE
 
 _LONGEST_PAUSE: Final = 86_400.0
+_LONGEST_LABEL: Final = 63
 
 
 def signature(secret: str, event: str, timestamp: int, body: bytes) -> str:
@@ -65,6 +66,9 @@ def webhook_target(url: str, *, allow_private: bool) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError as exc:
         raise _unusable("an https URL") from exc
+    labels = host.removesuffix(".").split(".")
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
+        raise _unusable("a host whose name can be looked up (RFC 1035 2.3.4)")
     plain = url.isascii() and url.isprintable() and " " not in url and "\\" not in url
     if not plain or not host or parts.username or parts.password or parts.fragment:
         raise _unusable("an https URL without user, password or fragment")
