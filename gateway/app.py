@@ -23,6 +23,7 @@ from gateway.authorization import Authorization, describe_server
 from gateway.authorization import router as authorization_routes
 from gateway.config import Config
 from gateway.contract import ContractRequest, require_contract
+from gateway.events import Subscribers
 from gateway.health import Pings
 from gateway.health import router as health_routes
 from gateway.labels import Labels
@@ -57,6 +58,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     authorization: Authorization
     verify: Callable[[bytes, float], Principal]
     limiter: Gcra
+    subscribers: Subscribers
     pings: Pings
     metrics: Metrics
     clock: Clock
@@ -111,6 +113,8 @@ def _dependencies(parts: Parts) -> dict[str, Provide]:
         "places": parts.systems.records,
         "labels": Labels(),
         "redelivery": Redelivery(parts.ledger, parts.doors),
+        "subscribers": parts.subscribers.desk,
+        "listeners": parts.subscribers.listeners,
         "authorization": parts.authorization,
         "pings": parts.pings,
         "metrics": parts.metrics,

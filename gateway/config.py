@@ -90,6 +90,28 @@ class Edi(_Section, frozen=True, kw_only=True):
     own: tuple[Annotated[str, msgspec.Meta(pattern="^[^:]+:.+$")], ...] = ()
 
 
+class Events(_Section, frozen=True, kw_only=True):
+    """How subscribers are told. `source` names this installation in every event.
+
+    A webhook that fails is tried again after `retry_seconds`, doubled up to the longest; after
+    `max_attempts` in a row, or `give_up_hours`, it is suspended and a person is asked. Targets are
+    public https addresses unless `allow_private_targets`. A stream keeps about `stream_length`.
+    """
+
+    source: str = "urn:suture"
+    allow_private_targets: bool = False
+    timeout_seconds: float = 15.0
+    max_body_bytes: int = 262_144
+    retry_seconds: float = 5.0
+    longest_retry_seconds: float = 3600.0
+    max_attempts: int = 12
+    give_up_hours: float = 24.0
+    rotation_hours: float = 24.0
+    lease_seconds: float = 10.0
+    stream_length: int = 100_000
+    heartbeat_seconds: float = 15.0
+
+
 class Observability(_Section, frozen=True, kw_only=True):
     """How much is traced (0 to 1), and where spans go."""
 
@@ -116,6 +138,7 @@ class Config(_Section, frozen=True, kw_only=True):
     edi: Edi = Edi()
     approval: ApprovalPolicy = msgspec.field(default_factory=ApprovalPolicy)
     matching: MatchTolerance = msgspec.field(default_factory=MatchTolerance)
+    events: Events = Events()
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()
 

@@ -32,9 +32,11 @@ from process_apis.usage_to_replenishment.routes import router as usage
 from system_apis.edi.routes import router as edi
 from system_apis.ehr.routes import router as ehr
 from system_apis.erp.routes import router as erp
+from system_apis.subscribers.live import router as live_events
+from system_apis.subscribers.routes import router as subscriptions
 
 TIERS: Mapping[str, tuple[Router, ...]] = {
-    "system": (ehr, edi, erp),
+    "system": (ehr, edi, erp, subscriptions, live_events),
     "process": (requisitions, orders, usage, receipts, exceptions),
     "experience": (mobile, procurement, operations, security),
 }
@@ -52,6 +54,8 @@ DEPENDENCIES = (
     "crosswalk",
     "places",
     "shelf",
+    "subscribers",
+    "listeners",
 )
 """What handlers are given by name; `gateway/app.py` provides each."""
 

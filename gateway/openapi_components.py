@@ -4,7 +4,7 @@ Structs are described by msgspec, which also reads and writes them: what a docum
 is what the gateway does with it. `gateway/contract.py` refuses what types cannot say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, cast
 
 import msgspec
@@ -96,16 +96,21 @@ class Structs(OpenAPISchemaPlugin):
 
 def components(structs: Structs) -> dict[str, Any]:
     """Return the shared part of a document."""
-    found = structs.found.values()
+    return {
+        "schemas": struct_schemas(structs.found.values()),
+        "headers": _HEADERS,
+        "responses": {name: problem(status) for status, (name, _, _) in _PROBLEMS.items()},
+    }
+
+
+def struct_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
+    """Return the schemas of these Structs, and of those inside them."""
+    found = list(kinds)
     _, schemas = msgspec.json.schema_components(found, ref_template=_schema("{name}"))
     for kind in type_infos(found):
         for struct in _structs_in(kind):
             _say_more(schemas[struct.cls.__name__], struct)
-    return {
-        "schemas": schemas,
-        "headers": _HEADERS,
-        "responses": {name: problem(status) for status, (name, _, _) in _PROBLEMS.items()},
-    }
+    return schemas
 
 
 def _structs_in(kind: Type) -> Iterator[StructType]:

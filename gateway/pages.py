@@ -8,6 +8,8 @@ from litestar import MediaType, Response, Router, get
 from litestar.params import FromPath
 
 from canonical.errors import NotFound
+from gateway import asyncapi
+from gateway.events import DOCUMENT
 from gateway.openapi import TIERS, encoded
 
 _CONSOLE = Path(__file__).resolve().parent.parent / "experience_apis" / "operations" / "console"
@@ -82,11 +84,19 @@ async def read_docs_file(name: FromPath[str]) -> Response[bytes]:
 
 @get("/openapi/{name:str}", operation_id="readOpenapi", public=True)
 async def read_openapi(name: FromPath[str]) -> Response[bytes]:
-    """Return the OpenAPI document of a tier."""
+    """Return the OpenAPI document of a tier, or the AsyncAPI document of all events."""
+    if name == DOCUMENT:
+        return Response(_events(), media_type=MediaType.JSON)
     tier, _, suffix = name.partition(".")
     if tier not in TIERS or suffix != "json":
-        raise NotFound("no such document", expected=", ".join(f"{known}.json" for known in TIERS))
+        known = (*(f"{tier}.json" for tier in TIERS), DOCUMENT)
+        raise NotFound("no such document", expected=", ".join(known))
     return Response(_document(tier), media_type=MediaType.JSON)
+
+
+@cache
+def _events() -> bytes:
+    return asyncapi.encoded()
 
 
 @cache

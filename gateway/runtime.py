@@ -24,6 +24,7 @@ from gateway.authorization import Authorization
 from gateway.config import ROLES, Config, Role, secret, setting
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
+from gateway.events import open_subscribers, public_url
 from gateway.health import Pings
 from gateway.metrics import Metrics
 from gateway.upstreams import open_upstreams
@@ -92,6 +93,9 @@ async def open_parts(
         systems = connect(config, ledger, upstreams, clock)
         ledger.catalogue.install(flows(config, systems), STARTS)
         authorization, verifier = _authorization(config, clock)
+        subscribers = await stack.enter_async_context(
+            open_subscribers(config, ledger, cache, clock)
+        )
         yield Parts(
             config=config,
             ledger=ledger,
@@ -101,6 +105,7 @@ async def open_parts(
             authorization=authorization,
             verify=verifier.verify,
             limiter=limiter,
+            subscribers=subscribers,
             pings=Pings(
                 needed={"postgresql": ledger.database.ping},
                 useful={"valkey": partial(_ping, cache)},
@@ -136,6 +141,8 @@ async def running_gateway(
         if "worker" in wanted:
             parts.ledger.worker.start()
             stack.push_async_callback(parts.ledger.worker.stop)
+            parts.ledger.deliveries.start()
+            stack.push_async_callback(parts.ledger.deliveries.stop)
         mllp, url = None, ""
         if "listener" in wanted:
             mllp = await stack.enter_async_context(_listening(parts, notes))
@@ -238,8 +245,7 @@ def state_folder(config: Config) -> Path:
 
 
 def _authorization(config: Config, clock: Clock) -> tuple[Authorization, TokenVerifier]:
-    server = config.server
-    url = server.issuer or f"http://{server.host}:{server.port}"
+    server, url = config.server, public_url(config)
     given = setting("SUTURE_SIGNING_KEY_FILE")
     folder = state_folder(config) / "keys"
     keys = signing_keys(Path(given)) if given else kept_signing_keys(folder / "signing.jwks")

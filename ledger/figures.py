@@ -1,15 +1,30 @@
 """The ledger in numbers, for metrics: cheap counts, no names."""
 
 from ledger.database import Database
+from ledger.outbox import wanted_by
 from ledger.writer import Writer
 
 _COUNTS = """
 select 'flows', status, count(*) from flow
     where status in ('queued', 'ready', 'waiting', 'stuck') group by 2
 union all select 'tasks', reason, count(*) from task where status = 'open' group by 2
-union all select 'outbox', 'pending', count(*) from outbox where delivered_at is null
+union all select 'subscriptions', status, count(*) from subscription group by 2
 union all select 'messages', status, count(*) from message group by 2
 union all select 'transactions', 'all', count(*) from transaction"""
+
+# One series a subscription, by its id, of the first ten thousand events behind its position.
+_BACKLOGS = f"""
+with waiting as (
+    select s.id, b.backlog, b.seconds, s.attempts from subscription s cross join lateral (
+        select count(*) backlog, coalesce(extract(epoch from now() - min(at)), 0)::int seconds
+        from (select * from outbox later
+              where (later.committed_in, later.position) > (s.committed_in, s.position)
+              order by later.committed_in, later.position limit 10000) e
+        where {wanted_by("s.types", "s.facilities", "s.data_classes")}) b
+    where s.status <> 'disabled')
+select 'subscription-backlog', id, backlog from waiting
+union all select 'subscription-oldest-seconds', id, seconds from waiting
+union all select 'subscription-failed-attempts', id, attempts from waiting"""
 
 
 class Figures:
@@ -21,7 +36,7 @@ class Figures:
 
     async def counts(self) -> list[tuple[str, str, int]]:
         """Return (what, of which kind, how many)."""
-        rows = await self._database.rows(_COUNTS)
+        rows = [*await self._database.rows(_COUNTS), *await self._database.rows(_BACKLOGS)]
         return [
             *((str(row[0]), str(row[1]), int(row[2])) for row in rows),
             ("writer", "batches", self._writer.batches),

@@ -15,19 +15,24 @@ from ledger.catalogue import Catalogue
 from ledger.clients import Clients
 from ledger.crowds import Crowds
 from ledger.database import Database, open_database
+from ledger.deliveries import Deliveries
 from ledger.flow_run import Platform
 from ledger.lane import Kind
 from ledger.live import Live
 from ledger.message_store import MessageStore
 from ledger.news import News
+from ledger.outbox import Outbox
 from ledger.registry import Registry
 from ledger.settings import LedgerSettings
 from ledger.step_journal import StepJournal
+from ledger.subscriptions import Subscriptions
 from ledger.tasks import Tasks
 from ledger.traces import Traces
 from ledger.vault import Vault
 from ledger.worker import Worker
 from ledger.writer import Act, Writer, perform
+
+_ACTS = Kind(perform, attrgetter("locks"))
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +51,9 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault
     worker: Worker
     news: News
+    outbox: Outbox
+    subscriptions: Subscriptions
+    deliveries: Deliveries
     clock: Clock
 
     async def cancel(self, flow: str, because: Cancellation) -> None:
@@ -92,24 +100,21 @@ def _put_together(
     database: Database, vault: Vault, clock: Clock, settings: LedgerSettings
 ) -> Ledger:
     catalogue = Catalogue()
-    journal = StepJournal(database, settings.lease_seconds)
     bookings, news = Bookings(vault, catalogue, clock), News(database)
-    kinds: dict[type[Any], Kind] = {
-        KeptArrival: Kind(bookings.apply, bookings.locks),
-        Act: Kind(perform, attrgetter("locks")),
-    }
-    writer = Writer(database, kinds, news.of)
-    platform = Platform(
-        database=database,
-        writer=writer,
-        journal=journal,
-        catalogue=catalogue,
-        vault=vault,
-        clock=clock,
-        settings=settings,
-        crowds=Crowds(settings.per_destination),
+    kinds: dict[type[Any], Kind] = {KeptArrival: Kind(bookings.apply, bookings.locks), Act: _ACTS}
+    writer, live = Writer(database, kinds, news.of), Live(database)
+    worker = Worker(
+        Platform(
+            database=database,
+            writer=writer,
+            journal=StepJournal(database, settings.lease_seconds),
+            catalogue=catalogue,
+            vault=vault,
+            clock=clock,
+            settings=settings,
+            crowds=Crowds(settings.per_destination),
+        )
     )
-    worker = Worker(platform)
     news.on_work = worker.look
     return Ledger(
         database=database,
@@ -121,9 +126,12 @@ def _put_together(
         traces=Traces(database),
         audit=AuditTrail(database),
         clients=Clients(database),
-        live=Live(database),
+        live=live,
         vault=vault,
         worker=worker,
         news=news,
+        outbox=Outbox(database),
+        subscriptions=Subscriptions(database, writer, vault, clock),
+        deliveries=Deliveries(database, writer, vault, clock, live),
         clock=clock,
     )

@@ -161,11 +161,15 @@ class TaskRow(NamedTuple):
 
 
 class OutboxRow(NamedTuple):
+    # One event for subscribers; `cause` is the document or flow that led to it.
     id: str
     transaction_id: str
     type: str
     subject: str
     body: str
+    facility: str
+    data_class: str
+    cause: str
 
 
 class ContextRow(NamedTuple):

@@ -21,6 +21,7 @@ import msgspec
 
 from canonical.context import PatientContext
 from canonical.errors import Forbidden
+from canonical.published import Published
 from canonical.request import EventName
 from canonical.task import Resolution, TaskDraft
 from ledger.catalogue import encoded
@@ -28,7 +29,8 @@ from ledger.effects import Compensation, Compensation2, Disclosure, Effect, Effe
 from ledger.flow_run import FlowRun, Suspended, Undo
 from ledger.ids import derived_id
 from ledger.provenance import result_type
-from ledger.rows import AwaitedRow, ClaimRow, OutboxRow, ReferenceRow, ReleaseRow, TaskRow
+from ledger.publishing import publish
+from ledger.rows import AwaitedRow, ClaimRow, ReferenceRow, ReleaseRow, TaskRow
 from ledger.unwinding import call_off, effect_undo
 
 P = ParamSpec("P")
@@ -244,8 +246,7 @@ class Story:
     async def announce(
         self, event: EventName, facts: msgspec.Struct, *, key: str, undo: bool = False
     ) -> None:
-        """Tell the others: start the flow that answers to `event`, wake who waits, publish it.
-
+        """Tell other flows: start the one that answers to `event`, wake who waits for it.
         With `undo`, the flow it started is cancelled when this one is.
         """
         name, known = self._run.recall(f"announce {event} {key}")
@@ -265,10 +266,12 @@ class Story:
             message=flow.message,
             flow=child,
         )
-        event_id = derived_id("evt", flow.id, name)
-        self._run.pending.append(OutboxRow(event_id, flow.transaction, event, key, body))
         self._run.remember_note(name, "announce", event)
         await self._run.flush()
+
+    def publish(self, *told: Published, subject: str) -> None:
+        """Tell subscribers outside, in the commit of this flow's next record."""
+        publish(self._run, told, subject)
 
     def identify(self, kind: str, value: str) -> None:
         """Make the transaction findable by `value`, from the next record on."""

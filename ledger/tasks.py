@@ -16,6 +16,7 @@ from ledger.catalogue import Catalogue, encoded
 from ledger.corrections import merged
 from ledger.database import Database
 from ledger.rows import EntryRow, QueueRow, SignalRow, lock_number
+from ledger.subscriptions import SUSPENDED, disable_within, resume_within
 from ledger.writer import Act, Writer
 
 if TYPE_CHECKING:
@@ -143,6 +144,10 @@ class Tasks:
         if known.transaction:
             batch.rows.append(self._entry(known, resolution))
         await self._follow(batch, known, resolution)
+        if known.reason == SUSPENDED:
+            change = resume_within if resolution.action == "retry" else disable_within
+            told = {"by": resolution.by, "reason": resolution.reason}
+            await change(batch, subscription=known.subject, **told)
         batch.evidence.append(_evidence(known, resolution))
         batch.wakes = True
         batch.changed.add(known.transaction or "")

@@ -5,7 +5,10 @@ aiohttp keeps no cookies here: one caller's would be replayed to the next. A Coo
 caller sets itself is sent.
 """
 
+import socket
 import ssl
+from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import httpx
@@ -31,7 +34,9 @@ _MEANING: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """Sends each request over one pool of `connections`; answers are read whole."""
+    """Sends each request over one pool of `connections`; answers are read whole. `sockets` makes
+    the socket of an address, or refuses it.
+    """
 
     def __init__(
         self,
@@ -39,10 +44,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         connections: int = 64,
         tls: ssl.SSLContext | None = None,
         longest_body: int = 67_108_864,
+        sockets: Callable[[Any], socket.socket] | None = None,
     ) -> None:
         self._connections = connections
         self._tls = tls
         self._longest_body = longest_body
+        self._sockets = sockets
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -95,7 +102,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:  # made on first use: it belongs to the running loop
             connector = aiohttp.TCPConnector(
-                limit=self._connections, ssl=True if self._tls is None else self._tls
+                limit=self._connections,
+                ssl=True if self._tls is None else self._tls,
+                socket_factory=self._sockets,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,

@@ -16,6 +16,7 @@ from gateway.demo.report import invitation, report, show, write
 from gateway.demo.servers import SandboxFailed
 from gateway.demo.stage import Stage, open_stage
 from gateway.demo.story import Story, StoryStuck
+from gateway.demo.subscriber import subscribe, told_to
 
 NAME = "demo"
 HELP = "play the main job end to end, then keep serving until Ctrl-C"
@@ -63,6 +64,7 @@ async def _demo(config: Config, given: argparse.Namespace) -> int:
 
 async def _play(console: Console, stage: Stage, began: float, folder: Path) -> int:
     story = Story(stage, lambda who, text: _line(console, who, text))
+    subscription = await subscribe(stage)
     try:
         with console.status("the story runs …"):
             outcome = await story.play()
@@ -76,6 +78,9 @@ async def _play(console: Console, stage: Stage, began: float, folder: Path) -> i
     console.print(
         f"\noutcome {told.outcome}, {len(told.hops)} hops, {told.elapsed_seconds} s → {file}"
     )
+    heard = await told_to(stage, subscription)
+    _line(console, "events", f"{len(heard.events)} were delivered to {heard.stream}:")
+    _line(console, "", " · ".join(heard.events))
     console.print()
     for line in invitation(stage, told):
         console.print(line, soft_wrap=True, markup=False)

@@ -1,27 +1,31 @@
-"""`suture openapi`: the OpenAPI documents, printed or written."""
+"""`suture openapi`: the OpenAPI documents and the one of all events, printed or written."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from gateway import asyncapi
+from gateway.events import DOCUMENT
 from gateway.openapi import TIERS, encoded
 
 NAME = "openapi"
-HELP = "print the OpenAPI document of a tier, or write all of them to a folder"
+HELP = "print the document of a tier (events: AsyncAPI), or write all of them to a folder"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tier", choices=[*TIERS], help="only this tier")
+    parser.add_argument("--tier", choices=[*TIERS, "events"], help="only this tier")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write FOLDER/<tier>.json")
 
 
 def run(given: argparse.Namespace) -> int:
-    tiers = [given.tier] if given.tier else [*TIERS]
+    tiers = [given.tier] if given.tier else [*TIERS, "events"]
     for tier in tiers:
+        events = tier == "events"
+        document = asyncapi.encoded() if events else encoded(tier)
         if given.write is None:
-            sys.stdout.buffer.write(encoded(tier))
+            sys.stdout.buffer.write(document)
         else:
-            _write(given.write / f"{tier}.json", encoded(tier))
+            _write(given.write / (DOCUMENT if events else f"{tier}.json"), document)
     return 0
 
 

@@ -12,7 +12,7 @@ from gateway.demo.stage import Stage
 from gateway.demo.story import Outcome
 
 _GOODS_RECEIPT = "WE"
-_QUIET = frozenset({"ask", "decide", "announce", "wait", "end"})
+_QUIET = frozenset({"ask", "decide", "announce", "publish", "wait", "end"})
 _AVAILABILITY = (
     "/experience/v1/mobile/items/00844588017735/availability?facility=1710&location=OR01"
 )

@@ -6,9 +6,11 @@ Cancelled   → what was reserved before is released
 """
 
 from canonical.case import SurgicalCase
+from canonical.published import CaseScheduled
+from canonical.published_trade import RequisitionRaised
 from ledger.story import Story
 from process_apis.case_demand.ports import MasterRecords, StockBook
-from process_apis.case_demand.rules import CaseReadiness, case_plan, requisitions
+from process_apis.case_demand.rules import CaseReadiness, case_plan, requisitions, shortage_news
 
 VERSION = "1"
 
@@ -16,6 +18,7 @@ VERSION = "1"
 async def case_demand(
     story: Story, case: SurgicalCase, *, records: MasterRecords, stock: StockBook
 ) -> CaseReadiness:
+    story.publish(CaseScheduled.of(case), subject=case.case)
     before = await story.outcome_of("what was planned before", "case-demand", CaseReadiness)
     if before is not None and before.reservation is not None:
         await story.step("release the earlier reservation", stock.release, before.reservation)
@@ -33,11 +36,13 @@ async def case_demand(
 
     needs = "what the case needs and what would be short"
     plan = await story.decide(needs, case_plan, case, day, place, card, levels, pars)
+    if plan.shortages:
+        story.publish(shortage_news(case, plan), subject=case.case)
     reservation = await story.step("reserve the items", stock.reserve, plan.reservation)
 
     units = {level.item: level.unit for level in levels}
     for requisition in requisitions(case, place, plan, units):
-        await story.announce(
-            "requisition-raised", requisition, key=f"{case.case}:{requisition.supplier}"
-        )
+        key = f"{case.case}:{requisition.supplier}"
+        story.publish(RequisitionRaised.of(requisition), subject=key)
+        await story.announce("requisition-raised", requisition, key=key)
     return CaseReadiness(reservation=reservation, shortages=plan.shortages)

@@ -10,6 +10,7 @@ from canonical.errors import WrongUnit
 from canonical.inventory import ParLevel, Reservation, ReservationLine, StockLevel
 from canonical.item import ItemId, Quantity
 from canonical.location import Location
+from canonical.published import ShortItem, SupplyShortage
 from canonical.requisition import Requisition, RequisitionLine
 
 VERSION = "case-demand-rules/1"
@@ -99,6 +100,25 @@ def _reservation(
         lines=tuple(
             ReservationLine(item=line.item, quantity=line.quantity, location=place.id)
             for line in card.lines
+        ),
+    )
+
+
+def shortage_news(case: SurgicalCase, plan: CasePlan) -> SupplyShortage:
+    """Return what is told of a case that needs more than there will be."""
+    return SupplyShortage(
+        facility=case.facility,
+        location=case.location,
+        needed_on=plan.reservation.needed_on,
+        case=case.case,
+        items=tuple(
+            ShortItem(
+                item=short.item,
+                needed=short.needed,
+                projected=short.projected,
+                threshold=short.threshold,
+            )
+            for short in plan.shortages
         ),
     )
 

@@ -12,6 +12,7 @@ import msgspec
 
 from canonical.invoice import Invoice, MatchResult, PostedInvoice
 from canonical.order import PurchaseOrder
+from canonical.published_trade import InvoiceMatched, InvoiceRejected
 from canonical.shipment import PostedReceipt
 from ledger.story import Story
 from process_apis.invoice_matching.ports import Payables
@@ -55,14 +56,14 @@ async def invoice_matching(
             continue
         decided = await story.decision("match exception", exception_task(order, verdict.result))
         if decided.action == "reject":
-            return InvoiceOutcome(
-                outcome="rejected", invoice=invoice.number, order=order.number, match=verdict.result
-            )
+            return _rejected(story, order, invoice, verdict.result)
         if decided.action == "accept":
             outcome = "accepted"
             break
 
     posted = await story.step("invoice in the ERP", erp.post_invoice, invoice)
+    matched = InvoiceMatched.of(order, invoice, verdict.result, posted)
+    story.publish(matched, subject=invoice.number)
     await story.announce("invoice-matched", verdict.result, key=invoice.number)
     return InvoiceOutcome(
         outcome=outcome,
@@ -70,6 +71,15 @@ async def invoice_matching(
         order=order.number,
         match=verdict.result,
         posted=posted,
+    )
+
+
+def _rejected(
+    story: Story, order: PurchaseOrder, invoice: Invoice, match: MatchResult
+) -> InvoiceOutcome:
+    story.publish(InvoiceRejected.of(order, invoice, match), subject=invoice.number)
+    return InvoiceOutcome(
+        outcome="rejected", invoice=invoice.number, order=order.number, match=match
     )
 
 

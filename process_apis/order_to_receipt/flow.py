@@ -7,7 +7,6 @@ Whatever does not come in time becomes a task; the order goes on waiting.
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal
 
 import msgspec
 
@@ -19,6 +18,7 @@ from canonical.order import (
     SyntaxVerdict,
     TransmissionReceipt,
 )
+from canonical.published_trade import OrderAcknowledged, OrderClosed, OrderShipped, Standing
 from canonical.request import EventName
 from canonical.shipment import PostedReceipt, ShipNotice
 from ledger.story import Story
@@ -82,6 +82,7 @@ async def order_to_receipt(
         elif isinstance(news, ShipNotice):
             shipments.append(news.number)
             await story.decide("ship notice against the order", notice_review, order, news)
+            story.publish(OrderShipped.of(order, news), subject=order.number)
         else:
             receipts.append(news)
         if isinstance(news, ShipNotice) or not (receipts or acknowledged):
@@ -90,11 +91,31 @@ async def order_to_receipt(
         if left.complete:
             break
     await _close(story, order, never_came(order, agreement, receipts), erp)
+    complete = bool(receipts) and outstanding(agreement.order, receipts).complete
+    return _closed(story, order, complete, shipments, receipts)
+
+
+def _closed(
+    story: Story,
+    order: PurchaseOrder,
+    complete: bool,  # noqa: FBT001 - a field of both
+    shipments: list[str],
+    receipts: list[PostedReceipt],
+) -> Delivered:
+    documents = tuple(receipt.document for receipt in receipts)
+    told = OrderClosed(
+        facility=order.facility,
+        order=order.number,
+        supplier=order.supplier,
+        complete=complete,
+        receipts=documents,
+    )
+    story.publish(told, subject=order.number)
     return Delivered(
         order=order.number,
-        complete=bool(receipts) and outstanding(agreement.order, receipts).complete,
+        complete=complete,
         shipments=tuple(shipments),
-        receipts=tuple(receipt.document for receipt in receipts),
+        receipts=documents,
     )
 
 
@@ -117,17 +138,19 @@ async def _readable(story: Story, order: PurchaseOrder, sent: TransmissionReceip
 
 async def _acknowledged(
     story: Story, order: PurchaseOrder, agreement: Agreement, answer: Acknowledgement
-) -> Literal["accept", "reject", "abandon"]:
+) -> Standing:
     """Return what holds: accepted as it is or by the buyer; rejected (the supplier must answer
     again); or given up.
     """
     review = await story.decide(
         "acknowledgement against the order", later_review, order, agreement, answer
     )
-    if review.accepted:
-        return "accept"
-    decided = await story.decision("deviation", deviation_task(order, review))
-    return decided.action if decided.action in ("reject", "abandon") else "accept"
+    standing: Standing = "accept"
+    if not review.accepted:
+        decided = await story.decision("deviation", deviation_task(order, review))
+        standing = decided.action if decided.action in ("reject", "abandon") else "accept"
+    story.publish(OrderAcknowledged.of(order, answer, standing), subject=order.number)
+    return standing
 
 
 async def _agreed(

@@ -5,6 +5,8 @@ ERP → announced
 """
 
 from canonical.item import ItemId
+from canonical.published import InventoryMoved
+from canonical.published_trade import ItemReceived
 from canonical.shipment import PostedReceipt, Receipt
 from ledger.story import Story
 from process_apis.receiving.ports import Codes, GoodsInward
@@ -35,5 +37,8 @@ async def receiving(
     )
     posted = await story.step("goods receipt in the ERP", erp.post_receipt, checked, order)
     story.identify("receipt", posted.document)
+    received = ItemReceived.of(order, receipt, posted)
+    moved = InventoryMoved.into(order, receipt, posted)
+    story.publish(received, moved, subject=posted.document)
     await story.announce("receipt-posted", posted, key=order.number)
     return posted

@@ -8,6 +8,7 @@ cost centre, supplier, items, contract prices → priced and within budget → r
 import msgspec
 
 from canonical.order import PurchaseOrder
+from canonical.published_trade import ApprovalDecided, OrderPlaced
 from canonical.requisition import Approval, PricedRequisition, Requisition
 from ledger.story import Story
 from process_apis.requisition_to_order.ports import ContractBook, Purchasing
@@ -42,12 +43,14 @@ async def requisition_to_order(
     story.identify("requisition", raised.number)
 
     approval = await _approval(story, raised, policy)
+    story.publish(ApprovalDecided.of(raised, approval), subject=raised.number)
     if not approval.approved:
         await story.step("withdraw the requisition in the ERP", erp.withdraw_requisition, raised)
         return RequisitionOutcome(requisition=raised.number, approval=approval)
 
     order = await story.step("purchase order in the ERP", erp.place_order, raised)
     story.identify("order", order.number)
+    story.publish(OrderPlaced.of(order), subject=order.number)
     await story.announce("order-placed", order, key=order.number)
     return RequisitionOutcome(requisition=raised.number, approval=approval, order=order)
 

@@ -13,8 +13,10 @@ import msgspec
 
 from canonical.charge import PostedJournal, RecordedCharge
 from canonical.errors import SerialAlreadyUsed
-from canonical.inventory import PostedMovement, Reservation
+from canonical.inventory import Movement, PostedMovement, Reservation
 from canonical.location import Location
+from canonical.published import ChargeEligible, InventoryMoved, ItemConsumed, ProcedureUsage
+from canonical.published_trade import RequisitionRaised
 from canonical.usage import ResolvedUsage, UsageEvent, UsageLine
 from ledger.story import Story
 from process_apis.usage_to_replenishment.ports import (
@@ -74,6 +76,7 @@ async def usage_to_replenishment(
         "consumption", consumption, usage, place, lines, reserved.number if reserved else "", today
     )
     posted = await story.step("post the consumption", stock.post_movement, movement)
+    _tell(story, usage, lines, movement, posted)
     if reserved is not None:
         await story.step("release what was not used", stock.release, reserved)
 
@@ -138,6 +141,21 @@ async def _counted_once(
     return tuple(fresh)
 
 
+def _tell(
+    story: Story,
+    usage: UsageEvent,
+    lines: tuple[ResolvedUsage, ...],
+    movement: Movement,
+    posted: PostedMovement,
+) -> None:
+    story.publish(
+        ItemConsumed.of(usage, movement, posted, lines),
+        ProcedureUsage.of(usage, lines),
+        InventoryMoved.out(movement, posted, usage.occurred_at),
+        subject=posted.document,
+    )
+
+
 async def _charged(
     story: Story,
     usage: UsageEvent,
@@ -155,6 +173,7 @@ async def _charged(
         token=usage.context_token,
         purpose="charge capture",
     )
+    story.publish(ChargeEligible.of(charge), subject=posted.document)
     await story.announce("charge-eligible", charge, key=posted.document)
     return recorded
 
@@ -177,5 +196,6 @@ async def _replenish(
     wanted = await story.decide("what fell below par", replenishment, place, levels, pars, today)
     for requisition in wanted:
         key = f"{posted.document}:{requisition.supplier}"
+        story.publish(RequisitionRaised.of(requisition), subject=key)
         await story.announce("requisition-raised", requisition, key=key)
     return len(wanted)

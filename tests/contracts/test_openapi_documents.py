@@ -13,6 +13,7 @@ from litestar import WebSocket, asgi, get, websocket
 from litestar.routes import HTTPRoute
 from litestar.types import Receive, Scope, Send
 
+from gateway import asyncapi
 from gateway.__main__ import main
 from gateway.app import HANDLERS, Parts, UncoveredRoute, routed
 from gateway.config import Config
@@ -39,7 +40,8 @@ def test_the_committed_document_is_what_the_handlers_say(tier):
 def test_the_command_writes_the_committed_documents(tmp_path, capsys):
     assert main(["openapi", "--write", str(tmp_path)]) == 0
     written = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    assert written == {f"{tier}.json": encoded(tier) for tier in TIERS}
+    tiers = {f"{tier}.json": encoded(tier) for tier in TIERS}
+    assert written == {**tiers, "events.asyncapi.json": asyncapi.encoded()}
     capsys.readouterr()
 
 
@@ -173,7 +175,7 @@ async def test_every_route_of_the_gateway_names_a_scope_or_that_it_is_public(par
     assert None not in ids
     assert len(set(ids)) == len(ids)
     documented = {handler.operation_id for handler in handlers if handler.opt.get("scope")}
-    assert documented - {"watchTransactions"} == OPERATIONS.keys()
+    assert documented - {"watchTransactions", "listenToEvents"} == OPERATIONS.keys()
 
 
 @get("/open", operation_id="readOpenly")

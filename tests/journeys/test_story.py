@@ -4,6 +4,8 @@ from decimal import Decimal
 
 from gateway.demo.stage import Stage
 from gateway.demo.story import BASEPLATE, FEMUR, INSERT, Story
+from gateway.demo.subscriber import subscribe, told_to
+from ledger.outbox import Position, Wanted
 
 
 async def test_a_case_ends_as_a_matched_and_posted_invoice(stage: Stage):
@@ -63,3 +65,27 @@ async def test_suppliers_and_the_erp_never_see_the_case_or_the_patient(stage: St
     assert patient
     assert patient not in said
     assert story.visit not in said
+
+
+async def test_subscribers_are_told_the_story_and_never_see_the_patient(stage: Stage):
+    made = await subscribe(stage)
+    outcome = await Story(stage, lambda _who, _text: None).play()
+
+    told = await told_to(stage, made)
+    assert set(told.events) >= {
+        *("case.scheduled", "item.consumed", "procedure.usage", "inventory.moved"),
+        *("charge.eligible", "requisition.raised", "approval.decided", "order.placed"),
+        *("order.acknowledged", "order.shipped", "item.received", "order.closed"),
+        *("invoice.matched", "supply.short", "decision.requested"),
+    }
+    order = [told.events.index(name) for name in ("order.placed", "item.received", "order.closed")]
+    assert order == sorted(order)
+    wanted = Wanted(types=("org.suture.*",))
+    page = await stage.running.parts.ledger.outbox.after(Position(0, 0), wanted, limit=1000)
+    bodies = b"".join(event.body for event in page.events).decode()
+    charge = (await stage.ehr.get("/fhir/ChargeItem")).json()
+    patient = charge["entry"][0]["resource"]["subject"]["identifier"]["value"]
+    assert patient not in bodies
+    assert "ctx_" not in bodies
+    assert outcome.order in bodies
+    assert {event.transaction for event in page.events} >= {outcome.transaction}

@@ -1,0 +1,1 @@
+"""CloudEvents 1.0: the envelope of an event, in structured JSON."""

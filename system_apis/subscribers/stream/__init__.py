@@ -1,0 +1,1 @@
+"""Valkey streams, read by consumer groups."""
