@@ -36,11 +36,13 @@ class Reference(NamedTuple):
 EventName = Literal[
     "case-scheduled",
     "item-used",
+    "usage-reversed",
     "nothing-used",
     "requisition-raised",
     "order-placed",
     "syntax-verdict",
     "order-acknowledged",
+    "order-change-answered",
     "shipment-notified",
     "goods-received",
     "receipt-posted",

@@ -41,6 +41,22 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     context_token: str = ""
 
 
+class UsageReversal(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Usage that is taken back: `lines` as the sender named them, with the quantity that was not
+    used after all; and everything that was reported under the sender's own `names`. `context_token`
+    opens the patient context.
+    """
+
+    facility: str
+    occurred_at: datetime
+    lines: tuple[UsageLine, ...] = ()
+    names: tuple[str, ...] = ()
+    source: str = ""
+    case: str = ""
+    encounter: str = ""
+    context_token: str = ""
+
+
 class NothingUsed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A charge or procedure document that concerns no supply: taken note of, nothing follows."""
 
@@ -49,7 +65,9 @@ class NothingUsed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ResolvedUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A usage line after the crosswalk: our item, in its base unit, lot and serial checked."""
+    """A usage line after the crosswalk: our item, in its base unit, lot and serial checked.
+    `reference` is the sender's own id of the line.
+    """
 
     item: ItemId
     description: str
@@ -57,3 +75,4 @@ class ResolvedUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     lot: str = ""
     serial: str = ""
     implant: bool = False
+    reference: str = ""
