@@ -4,12 +4,15 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from canonical.charge import ChargeReview
+import msgspec
+
+from canonical.charge import ChargeCredit, ChargeReview
 from canonical.context import PatientContext
 from canonical.errors import NothingToPost, UnsupportedMessage
 from canonical.usage import UsageEvent
 from standards.fhir import moments
 from standards.fhir.resources import (
+    NO_META,
     NO_REFERENCE,
     Annotation,
     ChargeItem,
@@ -80,6 +83,31 @@ def charge_item(charge: ChargeReview, line: int, patient: PatientContext, key: s
         service=_each(logical("Procedure", patient.procedure_id)),
         account=_each(logical("Account", patient.account)),
         note=(Annotation(text=trace),) if trace else (),
+    )
+
+
+def charge_name(key: str, line: int) -> str:
+    """Return the identifier (`system|value`) of charge line `line` of this idempotency key."""
+    return f"{CHARGE_SYSTEM}|{key}/{line}"
+
+
+def credit_item(charged: ChargeItem, credit: ChargeCredit, name: str) -> ChargeItem:
+    """Return what takes back a recorded charge in part, or after its review: as much of it with the
+    other sign, for the reviewer to see. `name` is the idempotency key and the line.
+    """
+    return msgspec.structs.replace(
+        charged,
+        id="",
+        meta=NO_META,
+        status="planned",
+        identifier=(Identifier(system=CHARGE_SYSTEM, value=name),),
+        quantity=Quantity(
+            value=-credit.quantity.value,
+            unit=credit.quantity.unit,
+            system=UCUM,
+            code=units.to_ucum(credit.quantity.unit),
+        ),
+        note=(*charged.note, Annotation(text=f"takes back ChargeItem/{credit.id}")),
     )
 
 
