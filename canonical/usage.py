@@ -25,7 +25,7 @@ class UsageLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Actual usage in one procedure. `case`, `encounter` are pseudonyms; `context_token` opens
-    the patient context.
+    the patient context. `corrects` says that the same document takes something back first.
     """
 
     facility: str
@@ -39,18 +39,19 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     case: str = ""
     encounter: str = ""
     context_token: str = ""
+    corrects: bool = False
 
 
 class UsageReversal(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Usage that is taken back: `lines` as the sender named them, with the quantity that was not
-    used after all; and everything that was reported under the sender's own `names`. `context_token`
-    opens the patient context.
+    used after all; and everything that was reported under `names`, each a thing of the sender's by
+    all the names it may go by. `context_token` opens the patient context.
     """
 
     facility: str
-    occurred_at: datetime
+    occurred_at: datetime | None = None
     lines: tuple[UsageLine, ...] = ()
-    names: tuple[str, ...] = ()
+    names: tuple[tuple[str, ...], ...] = ()
     source: str = ""
     case: str = ""
     encounter: str = ""
