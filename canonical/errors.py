@@ -16,7 +16,7 @@
     ├── upstream  another system did not do its part
     │   ├── 502 UpstreamFailed · UpstreamRefused · UpstreamGarbled
     │   ├── 503 UpstreamUnavailable · UpstreamThrottled
-    │   └── 504 UpstreamTimeout · AwaitingAnswer
+    │   └── 504 UpstreamTimeout
     └── platform  Suture itself
         ├── 500 InternalFault
         └── 503 StoreUnavailable · LimiterUnavailable · Stopping · EarlierUnfinished
@@ -215,14 +215,10 @@ class OrderRejected(BusinessFailure):
 
 
 class AlreadyShipped(BusinessFailure):
-    """An order cannot be cancelled: its goods are under way, or here."""
-
     slug = "already-shipped"
 
 
 class NeverUsed(BusinessFailure):
-    """What is taken back was not used, or not so much of it."""
-
     slug = "never-used"
 
 
@@ -255,14 +251,6 @@ class UpstreamGarbled(UpstreamFailure):
 class UpstreamUnavailable(UpstreamFailure):
     status = 503
     slug = "upstream-unavailable"
-    retryable = True
-
-
-class AwaitingAnswer(UpstreamFailure):
-    """The other side has our document and has not answered it yet."""
-
-    status = 504
-    slug = "awaiting-answer"
     retryable = True
 
 

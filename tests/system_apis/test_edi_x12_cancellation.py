@@ -5,9 +5,9 @@ import pytest
 
 from canonical.errors import (
     AlreadyShipped,
-    AwaitingAnswer,
     UpstreamFailed,
     UpstreamRefused,
+    UpstreamTimeout,
 )
 from canonical.order import OrderCancellation
 from canonical.request import Reference
@@ -57,7 +57,7 @@ async def test_a_cancellation_leaves_as_sound_x12_and_waits_for_the_answer(ledge
     network = Network(FINE, FINE)
     client = sender(ledger, network)
     sent = await client.send_order(ORDER, PARTNER, key=KEY)
-    with pytest.raises(AwaitingAnswer, match="4500000001"):
+    with pytest.raises(UpstreamTimeout, match="4500000001"):
         await client.cancel_order(ORDER, PARTNER, sent, key=KEY)
     (found,) = (examined(each) for each in read(network.bodies[1]))
     (change,) = found.groups

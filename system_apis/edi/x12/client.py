@@ -12,7 +12,6 @@ import msgspec
 from canonical.clock import Clock
 from canonical.errors import (
     AlreadyShipped,
-    AwaitingAnswer,
     MalformedMessage,
     UpstreamFailed,
     UpstreamRefused,
@@ -93,7 +92,7 @@ class X12Sender:
     ) -> OrderCancellation | None:
         """Undo `send_order`: cancel by an 860, once, and return when the supplier has agreed.
 
-        Raises `AwaitingAnswer` until then, and `AlreadyShipped` where the supplier refuses. An
+        Raises `UpstreamTimeout` until then, and `AlreadyShipped` where the supplier refuses. An
         order that was never written under `key` needs no word.
         """
         if sent is None and await self._messages.departure(key) is None:
@@ -121,7 +120,7 @@ class X12Sender:
                     where=partner.supplier,
                     fix="cancel by telephone; have the supplier send an 865, then retry",
                 )
-            raise AwaitingAnswer(
+            raise UpstreamTimeout(
                 f"the supplier has not answered the cancellation of order {order.number}",
                 where=partner.supplier,
                 fix="ask the supplier; retry when it has answered",
@@ -147,21 +146,17 @@ class X12Sender:
         """
         number = await self._messages.control_number(f"{partner.supplier}/isa13", key)
         interchange, group = control_text(number), str(control_number(number))
-        message = await self._messages.keep(
-            Departure(
-                channel="edi",
-                kind=f"X12 {content.code}",
-                recipient=partner.supplier,
-                body=self._spelled(content, partner, number),
-                key=key,
-                control_id=interchange,
-                references=(
-                    Reference("isa13", interchange),
-                    Reference("x12-group", f"{partner.supplier}:{group}"),
-                    *references,
-                ),
-            )
+        own_name = Reference("x12-group", f"{partner.supplier}:{group}")
+        departure = Departure(
+            channel="edi",
+            kind=f"X12 {content.code}",
+            recipient=partner.supplier,
+            body=self._spelled(content, partner, number),
+            key=key,
+            control_id=interchange,
+            references=(Reference("isa13", interchange), own_name, *references),
         )
+        message = await self._messages.keep(departure)
         kept = await self._messages.kept(message)
         answer = await self._post(partner.endpoint, kept.body)
         await self._messages.sent(message, answer)

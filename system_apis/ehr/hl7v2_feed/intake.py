@@ -249,16 +249,17 @@ def _usage_announced(
     fact: UsageEvent | UsageReversal, names: _Names, message: Message
 ) -> Announcement:
     """Announce usage, or that it is taken back; what is of one encounter is dealt with in order."""
-    used = isinstance(fact, UsageEvent)
-    count = len(fact.lines)
+    title = f"Credit: {len(fact.lines)} item(s)"
+    if isinstance(fact, UsageEvent):
+        title = f"Usage: {len(fact.lines)} item(s) at {fact.location}"
     joins = (Reference("case", names.case), Reference("encounter", names.encounter))
     return Announcement(
-        event="item-used" if used else "usage-reversed",
+        event="item-used" if isinstance(fact, UsageEvent) else "usage-reversed",
         key=names.encounter or names.case,
         facts=msgspec.structs.replace(
             fact, case=names.case, encounter=names.encounter, context_token=names.token
         ),
-        title=f"Usage: {count} item(s) at {fact.location}" if used else f"Credit: {count} item(s)",
+        title=title,
         references=_references(names, message),
         joins=tuple(one for one in joins if one.value),
     )

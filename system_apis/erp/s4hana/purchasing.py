@@ -203,7 +203,7 @@ class Purchasing(StockRoom):
     ) -> PostedReceipt | None:
         """Undo `post_receipt`: what came in under `key` goes out of stock and is awaited again."""
         del receipt, order
-        posted = await self._reversed(done and (done.document, done.year), key)
+        posted = await self._reversed((done.document, done.year) if done else None, key)
         return None if posted is None else await self._taken_in(posted)
 
     async def _taken_in(self, posted: wire.MaterialDocument) -> PostedReceipt:

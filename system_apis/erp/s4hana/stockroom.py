@@ -8,7 +8,7 @@ from canonical.inventory import Lot, Movement, PostedMovement, Reservation, Stoc
 from canonical.item import Item, ItemId
 from system_apis.erp.s4hana import wire, wire_finance
 from system_apis.erp.s4hana.catalogue import Catalogue
-from system_apis.erp.s4hana.mapping import codes, finance, stock
+from system_apis.erp.s4hana.mapping import codes, finance, reversals, stock
 from system_apis.erp.s4hana.odata import keyed, where
 
 _STOCK = "API_MATERIAL_STOCK_SRV/A_MatlStkInAcctMod"
@@ -133,7 +133,7 @@ class StockRoom(Catalogue):
     ) -> PostedMovement | None:
         """Undo `post_movement`: bring back what is still gone of what was posted under `key`."""
         del movement
-        posted = await self._reversed(done and (done.document, done.year), key)
+        posted = await self._reversed((done.document, done.year) if done else None, key)
         return None if posted is None else await self._valued(posted)
 
     async def _reversed(
@@ -166,7 +166,7 @@ class StockRoom(Catalogue):
                 expand="to_SerialNumbers",
             ),
         )
-        document = stock.reversal(posted, gone, self._clock().date(), mark)
+        document = reversals.reversal(posted, gone, self._clock().date(), mark)
         if document is None:
             return None
         return await self._odata.create(_MOVEMENT, document, wire.One[wire.MaterialDocument])

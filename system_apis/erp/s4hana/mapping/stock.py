@@ -1,7 +1,6 @@
 """Stock levels, lots, reservations and goods movements."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date
 from decimal import Decimal
 
 import msgspec
@@ -14,10 +13,9 @@ from canonical.shipment import PostedReceipt, Receipt, ReceivedLine
 from system_apis.erp.s4hana import wire
 from system_apis.erp.s4hana.mapping import codes
 
-_ISSUE, _ISSUE_REVERSAL, _RECEIPT_REVERSAL = "201", "202", "102"
+_ISSUE, _ISSUE_REVERSAL = "201", "202"
 _RECEIPT_CODE, _ISSUE_CODE = "01", "03"
 RECEIPT = "101"
-_OPPOSITES = {_ISSUE: _ISSUE_REVERSAL, RECEIPT: _RECEIPT_REVERSAL}
 ZERO = Decimal(0)
 
 
@@ -161,54 +159,6 @@ def goods_issue(
         MaterialDocumentHeaderText=movement.reference[:25],
         ReferenceDocument=mark,
         to_MaterialDocumentItem=wire.Results(tuple(map(line, range(len(movement.lines))))),
-    )
-
-
-def reversal(
-    posted: Iterable[wire.MaterialDocumentItem],
-    taken_back: Iterable[wire.MaterialDocumentItem],
-    on: date,
-    mark: str,
-) -> wire.MaterialDocument | None:
-    """Take back what is left of the items of a document; None where nothing is."""
-    gone = tuple(taken_back)
-    items = tuple(item for each in posted if (item := _left(each, gone)) is not None)
-    if not items:
-        return None
-    receipt = items[0].GoodsMovementType == _RECEIPT_REVERSAL
-    return wire.MaterialDocument(
-        GoodsMovementCode=_RECEIPT_CODE if receipt else _ISSUE_CODE,
-        DocumentDate=codes.sap_day(on),
-        PostingDate=codes.sap_day(on),
-        ReferenceDocument=mark,
-        to_MaterialDocumentItem=wire.Results(items),
-    )
-
-
-def _left(
-    item: wire.MaterialDocumentItem, gone: tuple[wire.MaterialDocumentItem, ...]
-) -> wire.MaterialDocumentItem | None:
-    mine = [each for each in gone if each.ReversedMaterialDocumentItem == item.MaterialDocumentItem]
-    left = item.QuantityInBaseUnit - sum((each.QuantityInBaseUnit for each in mine), ZERO)
-    if left <= 0:
-        return None
-    back = {each.SerialNumber for one in mine for each in one.to_SerialNumbers.results}
-    serials = (each.SerialNumber for each in item.to_SerialNumbers.results)
-    return wire.MaterialDocumentItem(
-        Material=item.Material,
-        Plant=item.Plant,
-        StorageLocation=item.StorageLocation,
-        GoodsMovementType=_OPPOSITES[item.GoodsMovementType],
-        Batch=item.Batch,
-        CostCenter=item.CostCenter,
-        EntryUnit=item.MaterialBaseUnit,
-        QuantityInEntryUnit=left,
-        ReversedMaterialDocument=item.MaterialDocument,
-        ReversedMaterialDocumentYear=item.MaterialDocumentYear,
-        ReversedMaterialDocumentItem=item.MaterialDocumentItem,
-        to_SerialNumbers=_serials(
-            ItemId(item.Material), tuple(each for each in serials if each not in back)
-        ),
     )
 
 
