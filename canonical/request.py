@@ -49,6 +49,7 @@ EventName = Literal[
     "invoice-received",
     "invoice-matched",
     "charge-eligible",
+    "charge-credited",
 ]
 """The facts that documents and flows announce. `gateway/wiring.py` says which flow each one
 starts; others are waited for.

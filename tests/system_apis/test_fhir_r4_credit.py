@@ -110,16 +110,18 @@ async def test_a_recorded_charge_is_undone_although_an_answer_is_lost(
     done = await desk.record_charge(REVIEW, key="use", patient=PATIENT)
     await fault(http, kind)
     with pytest.raises(UpstreamFailed):
-        await desk.take_back_charge(REVIEW, done if known else None, key="use")
-    taken = await desk.take_back_charge(REVIEW, done if known else None, key="use")
+        await desk.take_back_charge(REVIEW, done if known else None, key="use", patient=PATIENT)
+    taken = await desk.take_back_charge(REVIEW, done if known else None, key="use", patient=PATIENT)
     assert taken == done
     assert {status for _, status, _ in await book(http)} == {"entered-in-error"}
-    assert await desk.take_back_charge(REVIEW, None, key="use") == done
+    assert await desk.take_back_charge(REVIEW, None, key="use", patient=PATIENT) == done
 
 
 async def test_a_charge_that_was_never_recorded_is_not_undone(http: httpx.AsyncClient):
     desk = FhirChargeReview(http)
-    assert await desk.take_back_charge(REVIEW, None, key="use") == RecordedCharge(ids=())
+    assert await desk.take_back_charge(REVIEW, None, key="use", patient=PATIENT) == RecordedCharge(
+        ids=()
+    )
     assert await book(http) == []
 
 

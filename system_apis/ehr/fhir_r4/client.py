@@ -98,9 +98,16 @@ class FhirChargeReview:
         )
 
     async def take_back_charge(
-        self, charge: ChargeReview, done: RecordedCharge | None, /, *, key: str
+        self,
+        charge: ChargeReview,
+        done: RecordedCharge | None,
+        /,
+        *,
+        key: str,
+        patient: PatientContext,
     ) -> RecordedCharge:
         """Undo `record_charge`: take back whatever was recorded under `key`."""
+        del patient
         ids = done.ids if done else ()
         known = dict(enumerate(ids, 1))
         taken = list[str]()
