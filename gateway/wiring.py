@@ -92,11 +92,12 @@ def _x12_intake(config: Config, ledger: Ledger, records: MasterData, clock: Cloc
 
 def flows(config: Config, systems: Systems) -> list[FlowDefinition]:
     """Return the processes with their ports filled."""
-    return [*_demand_flows(config, systems), *_supply_flows(config, systems)]
+    usage = _usage_flows(systems)
+    return [*_demand_flows(config, systems), *usage, *_supply_flows(config, systems)]
 
 
 def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
-    """From what a case needs and uses to what is bought."""
+    """From what a case needs to what is bought."""
     erp, records = systems.erp, systems.records
     return [
         FlowDefinition(
@@ -104,8 +105,29 @@ def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
             version=case_demand.VERSION,
             facts=SurgicalCase,
             owner="supply-chain",
-            run=partial(case_demand.case_demand, records=records, stock=erp),
+            run=partial(
+                case_demand.case_demand, records=records, stock=erp, policy=config.cancellation
+            ),
         ),
+        FlowDefinition(
+            name="requisition-to-order",
+            version=requisition_to_order.VERSION,
+            facts=Requisition,
+            owner="supply-chain",
+            run=partial(
+                requisition_to_order.requisition_to_order,
+                erp=erp,
+                contracts=records,
+                policy=config.approval,
+            ),
+        ),
+    ]
+
+
+def _usage_flows(systems: Systems) -> list[FlowDefinition]:
+    """From what a patient used to its books, and back; these may see the patient."""
+    erp, records, charges = systems.erp, systems.records, systems.charges
+    return [
         FlowDefinition(
             name="usage-to-replenishment",
             version=usage_to_replenishment.VERSION,
@@ -117,7 +139,7 @@ def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
                 records=records,
                 stock=erp,
                 costs=erp,
-                charges=systems.charges,
+                charges=charges,
             ),
         ),
         FlowDefinition(
@@ -131,19 +153,7 @@ def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
                 records=records,
                 stock=erp,
                 costs=erp,
-                charges=systems.charges,
-            ),
-        ),
-        FlowDefinition(
-            name="requisition-to-order",
-            version=requisition_to_order.VERSION,
-            facts=Requisition,
-            owner="supply-chain",
-            run=partial(
-                requisition_to_order.requisition_to_order,
-                erp=erp,
-                contracts=records,
-                policy=config.approval,
+                charges=charges,
             ),
         ),
     ]

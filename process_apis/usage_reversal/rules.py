@@ -144,7 +144,7 @@ def _used(posted: tuple[PostedUsage, ...], before: tuple[EarlierReversal, ...]) 
 
 
 def _came_before(credit: Credit, used: list[_Used], before: tuple[EarlierReversal, ...]) -> bool:
-    """Say whether this credit has been dealt with: under its own number, or by its serial number."""
+    """Say whether this credit has been dealt with, by its own number or by its serial number."""
     same = [one for one in used if one.line.reference == credit.reference and one.left]
     known = {line.credit for reversal in before for line in reversal.lines}
     if credit.reference and credit.reference in known and not same:
@@ -262,7 +262,7 @@ def charge_back(
 
 
 def free_again(reversal: UsageReversal, lines: tuple[TakenBack, ...]) -> list[tuple[str, str]]:
-    """Return the names (kind and value) that may be used again: of lines of which nothing is left."""
+    """Return the names (kind, value) of lines of which nothing is left: they may be used again."""
     of = f"{reversal.source}/{reversal.encounter or reversal.case}"
     gone = [line for line in lines if not line.left]
     serials = [("serial", f"{line.item}/{line.serial}") for line in gone if line.serial]

@@ -38,8 +38,10 @@ def usage_bundle(usage: Usage, case: NewCase, patient: Patient, envelope: Envelo
         device = people.url(f"device-{number}")
         use: Json = {
             "resourceType": "DeviceUseStatement",
-            "identifier": [{"system": USE, "value": f"{envelope.control_id}-{number}"}],
-            "status": "completed",
+            "identifier": [
+                {"system": USE, "value": line.reference or f"{envelope.control_id}-{number}"}
+            ],
+            "status": "entered-in-error" if line.credit else "completed",
             "subject": subject,
             "derivedFrom": [{"reference": people.url("procedure")}],
             "timingDateTime": at,
