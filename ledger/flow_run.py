@@ -229,7 +229,8 @@ class FlowRun:
         standing: Standing = await self._platform.writer.submit(write)
         if standing == "lease-lost":
             raise LeaseLost
-        self.flow.attempts = self.flow.crashes = 0
+        if write.gets_on:
+            self.flow.attempts = self.flow.crashes = 0
         if standing == "cancel-wanted" and not self.unwinding and status is None:
             raise CancelWanted
 

@@ -22,7 +22,7 @@ class StartedFlow(msgspec.Struct, frozen=True, kw_only=True):
 
     flow: str
     status: str
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw
 
     @property
     def goes_on(self) -> bool:
@@ -84,7 +84,7 @@ class Neighbours:
                 StartedFlow(
                     flow=row["id"],
                     status=row["status"],
-                    result=msgspec.Raw(str(row["result"]).encode()) if row["result"] else None,
+                    result=msgspec.Raw(str(row["result"] or "null").encode()),
                 )
                 for row in rows
             ]

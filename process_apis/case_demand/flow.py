@@ -93,7 +93,5 @@ async def _withdraw(story: Story, case: SurgicalCase, policy: CancellationPolicy
 
 
 def _order_of(requested: StartedFlow) -> str:
-    if requested.status != "done" or requested.result is None:
-        return ""
-    order = msgspec.json.decode(requested.result, type=_Requested).order
-    return order.number if order else ""
+    became = msgspec.json.decode(requested.result, type=_Requested | None)
+    return became.order.number if requested.status == "done" and became and became.order else ""
