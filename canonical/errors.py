@@ -11,14 +11,15 @@
     │   ├── UnknownItem · InactiveItem · WrongUnit · UnknownLot · SerialAlreadyUsed · ItemExpired
     │   ├── UnknownSupplier · UnknownCostCenter · UnknownLocation · UnknownProcedure
     │   ├── NoContractPrice · BudgetExceeded · QuantityExceeded · NothingToPost
-    │   └── OrderRejected · Declined
+    │   ├── OrderRejected · AlreadyShipped · Declined
+    │   └── NeverUsed
     ├── upstream  another system did not do its part
     │   ├── 502 UpstreamFailed · UpstreamRefused · UpstreamGarbled
     │   ├── 503 UpstreamUnavailable · UpstreamThrottled
     │   └── 504 UpstreamTimeout
     └── platform  Suture itself
         ├── 500 InternalFault
-        └── 503 StoreUnavailable · LimiterUnavailable · Stopping
+        └── 503 StoreUnavailable · LimiterUnavailable · Stopping · EarlierUnfinished
 
 Raise inside, render once: HTTP in `gateway/problems.py`, HL7 in the acknowledgement, X12 in
 TA1/997, a flow as a task.
@@ -213,6 +214,14 @@ class OrderRejected(BusinessFailure):
     slug = "order-rejected"
 
 
+class AlreadyShipped(BusinessFailure):
+    slug = "already-shipped"
+
+
+class NeverUsed(BusinessFailure):
+    slug = "never-used"
+
+
 class Declined(BusinessFailure):
     """A person said no."""
 
@@ -280,4 +289,12 @@ class LimiterUnavailable(PlatformFailure):
 class Stopping(PlatformFailure):
     status = 503
     slug = "stopping"
+    retryable = True
+
+
+class EarlierUnfinished(PlatformFailure):
+    """What happened before this is still on its way: it is tried again when that may have ended."""
+
+    status = 503
+    slug = "earlier-unfinished"
     retryable = True

@@ -70,23 +70,16 @@ MovementKind = Literal["consumption", "consumption-reversal"]
 
 
 class MovementLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One item that moves. `reverses` is the place, counted from 1, of the line that it takes back
+    in the document that the movement takes back; 0 where it takes back none.
+    """
+
     item: ItemId
     quantity: Quantity
     location: str
     lot: str = ""
     serial: str = ""
-
-
-class Movement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Stock that leaves (or comes back) for a case, charged to a cost centre."""
-
-    kind: MovementKind
-    facility: str
-    cost_center: str
-    on: date
-    reference: str
-    lines: tuple[MovementLine, ...]
-    reservation: str = ""
+    reverses: int = 0
 
 
 class PostedMovement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -95,3 +88,18 @@ class PostedMovement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     document: str
     year: str
     value: Money
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Stock that leaves (or comes back) for a case, charged to a cost centre. `reverses` is the
+    earlier movement that it takes back, in whole or in part.
+    """
+
+    kind: MovementKind
+    facility: str
+    cost_center: str
+    on: date
+    reference: str
+    lines: tuple[MovementLine, ...]
+    reservation: str = ""
+    reverses: PostedMovement | None = None

@@ -92,3 +92,18 @@ class SyntaxVerdict(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     group: str
     accepted: bool
     codes: tuple[str, ...] = ()
+
+
+class ChangeAnswer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A supplier's answer to a change or cancellation of an order (X12 865 BCA)."""
+
+    order: str
+    supplier: str
+    accepted: bool
+    note: str = ""
+
+
+class OrderCancellation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An order that nobody fills any more."""
+
+    order: str

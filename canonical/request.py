@@ -36,17 +36,20 @@ class Reference(NamedTuple):
 EventName = Literal[
     "case-scheduled",
     "item-used",
+    "usage-reversed",
     "nothing-used",
     "requisition-raised",
     "order-placed",
     "syntax-verdict",
     "order-acknowledged",
+    "order-change-answered",
     "shipment-notified",
     "goods-received",
     "receipt-posted",
     "invoice-received",
     "invoice-matched",
     "charge-eligible",
+    "charge-credited",
 ]
 """The facts that documents and flows announce. `gateway/wiring.py` says which flow each one
 starts; others are waited for.

@@ -25,7 +25,7 @@ class UsageLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Actual usage in one procedure. `case`, `encounter` are pseudonyms; `context_token` opens
-    the patient context.
+    the patient context. `corrects` says that the same document takes something back first.
     """
 
     facility: str
@@ -39,6 +39,23 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     case: str = ""
     encounter: str = ""
     context_token: str = ""
+    corrects: bool = False
+
+
+class UsageReversal(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Usage that is taken back: `lines` as the sender named them, with the quantity that was not
+    used after all; and everything that was reported under `names`, each a thing of the sender's by
+    all the names it may go by. `context_token` opens the patient context.
+    """
+
+    facility: str
+    occurred_at: datetime | None = None
+    lines: tuple[UsageLine, ...] = ()
+    names: tuple[tuple[str, ...], ...] = ()
+    source: str = ""
+    case: str = ""
+    encounter: str = ""
+    context_token: str = ""
 
 
 class NothingUsed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -49,7 +66,9 @@ class NothingUsed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ResolvedUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A usage line after the crosswalk: our item, in its base unit, lot and serial checked."""
+    """A usage line after the crosswalk: our item, in its base unit, lot and serial checked.
+    `reference` is the sender's own id of the line.
+    """
 
     item: ItemId
     description: str
@@ -57,3 +76,4 @@ class ResolvedUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     lot: str = ""
     serial: str = ""
     implant: bool = False
+    reference: str = ""

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.catalogue import Policy
 from ledger.settings import LedgerSettings
+from process_apis.case_demand.rules import CancellationPolicy
 from process_apis.invoice_matching.rules import MatchTolerance
 from process_apis.requisition_to_order.rules import ApprovalPolicy
 from system_apis.ehr.fhir_r4.feed import FhirFeed
@@ -137,6 +138,7 @@ class Config(_Section, frozen=True, kw_only=True):
     erp: S4Settings = msgspec.field(default_factory=S4Settings)
     edi: Edi = Edi()
     approval: ApprovalPolicy = msgspec.field(default_factory=ApprovalPolicy)
+    cancellation: CancellationPolicy = msgspec.field(default_factory=CancellationPolicy)
     matching: MatchTolerance = msgspec.field(default_factory=MatchTolerance)
     events: Events = Events()
     observability: Observability = Observability()

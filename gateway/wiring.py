@@ -12,7 +12,7 @@ from canonical.order import PurchaseOrder
 from canonical.request import EventName
 from canonical.requisition import Requisition
 from canonical.shipment import Receipt
-from canonical.usage import UsageEvent
+from canonical.usage import UsageEvent, UsageReversal
 from gateway.config import Config
 from gateway.master_data import MasterData
 from gateway.upstreams import Upstreams
@@ -23,6 +23,7 @@ from process_apis.invoice_matching import flow as invoice_matching
 from process_apis.order_to_receipt import flow as order_to_receipt
 from process_apis.receiving import flow as receiving
 from process_apis.requisition_to_order import flow as requisition_to_order
+from process_apis.usage_reversal import flow as usage_reversal
 from process_apis.usage_to_replenishment import flow as usage_to_replenishment
 from system_apis.edi.x12.client import X12Sender
 from system_apis.edi.x12.intake import X12Intake
@@ -34,6 +35,7 @@ from system_apis.erp.s4hana.client import S4Hana
 STARTS: Mapping[EventName, str] = {
     "case-scheduled": "case-demand",
     "item-used": "usage-to-replenishment",
+    "usage-reversed": "usage-reversal",
     "requisition-raised": "requisition-to-order",
     "order-placed": "order-to-receipt",
     "goods-received": "receiving",
@@ -90,11 +92,12 @@ def _x12_intake(config: Config, ledger: Ledger, records: MasterData, clock: Cloc
 
 def flows(config: Config, systems: Systems) -> list[FlowDefinition]:
     """Return the processes with their ports filled."""
-    return [*_demand_flows(config, systems), *_supply_flows(config, systems)]
+    usage = _usage_flows(systems)
+    return [*_demand_flows(config, systems), *usage, *_supply_flows(config, systems)]
 
 
 def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
-    """From what a case needs and uses to what is bought."""
+    """From what a case needs to what is bought."""
     erp, records = systems.erp, systems.records
     return [
         FlowDefinition(
@@ -102,20 +105,8 @@ def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
             version=case_demand.VERSION,
             facts=SurgicalCase,
             owner="supply-chain",
-            run=partial(case_demand.case_demand, records=records, stock=erp),
-        ),
-        FlowDefinition(
-            name="usage-to-replenishment",
-            version=usage_to_replenishment.VERSION,
-            facts=UsageEvent,
-            owner="supply-chain",
-            opens_patient_context=True,
             run=partial(
-                usage_to_replenishment.usage_to_replenishment,
-                records=records,
-                stock=erp,
-                costs=erp,
-                charges=systems.charges,
+                case_demand.case_demand, records=records, stock=erp, policy=config.cancellation
             ),
         ),
         FlowDefinition(
@@ -128,6 +119,41 @@ def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
                 erp=erp,
                 contracts=records,
                 policy=config.approval,
+            ),
+        ),
+    ]
+
+
+def _usage_flows(systems: Systems) -> list[FlowDefinition]:
+    """From what a patient used to its books, and back; these may see the patient."""
+    erp, records, charges = systems.erp, systems.records, systems.charges
+    return [
+        FlowDefinition(
+            name="usage-to-replenishment",
+            version=usage_to_replenishment.VERSION,
+            facts=UsageEvent,
+            owner="supply-chain",
+            opens_patient_context=True,
+            run=partial(
+                usage_to_replenishment.usage_to_replenishment,
+                records=records,
+                stock=erp,
+                costs=erp,
+                charges=charges,
+            ),
+        ),
+        FlowDefinition(
+            name="usage-reversal",
+            version=usage_reversal.VERSION,
+            facts=UsageReversal,
+            owner="supply-chain",
+            opens_patient_context=True,
+            run=partial(
+                usage_reversal.usage_reversal,
+                records=records,
+                stock=erp,
+                costs=erp,
+                charges=charges,
             ),
         ),
     ]

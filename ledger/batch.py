@@ -20,6 +20,7 @@ from ledger.rows import (
     QueueRow,
     Row,
     SignalRow,
+    StepRow,
     TakenRow,
     keep_rows,
 )
@@ -73,9 +74,15 @@ class FlowWrite(msgspec.Struct, kw_only=True):
 
     def fence(self) -> FenceRow:
         flow = self.flow
-        touch = self.status is not None or flow.attempts > 0 or flow.crashes > 0
+        begun_anew = self.gets_on and (flow.attempts > 0 or flow.crashes > 0)
+        touch = self.status is not None or begun_anew
         where = (self.status, self.run_in, self.attempts, self.failure, self.result)
         return FenceRow(flow.id, flow.owner, flow.epoch, touch, self.unwinding, *where)
+
+    @property
+    def gets_on(self) -> bool:
+        """Whether a step is recorded: only then do the tries of the next one count from nothing."""
+        return any(isinstance(row, StepRow) for row in self.rows)
 
     def standing_rows(self) -> Iterator[Row]:
         """Yield what follows from where the flow stands afterwards."""

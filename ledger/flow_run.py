@@ -173,6 +173,10 @@ class FlowRun:
         self._keep(name, "ask", output)
         self.pending.append(self._hop(name, "ask", "ledger")._replace(output=output))
 
+    def remember_claim(self, name: str, output: str) -> None:
+        """Keep whose a name is; a person's «retry» asks again."""
+        self._keep(name, "ask", output)
+
     def remember_note(self, name: str, kind: str, why: str) -> None:
         """Keep that something was said, with its hop."""
         self._keep(name, kind, "true")
@@ -225,7 +229,8 @@ class FlowRun:
         standing: Standing = await self._platform.writer.submit(write)
         if standing == "lease-lost":
             raise LeaseLost
-        self.flow.attempts = self.flow.crashes = 0
+        if write.gets_on:
+            self.flow.attempts = self.flow.crashes = 0
         if standing == "cancel-wanted" and not self.unwinding and status is None:
             raise CancelWanted
 
@@ -234,11 +239,9 @@ class FlowRun:
         await self.flush()
         return await self._platform.journal.first_signal(events, key, self.flow.id)
 
-    async def latest_result(self, flow_name: str) -> str | None:
-        return await self._platform.journal.latest_result(self.flow.transaction, flow_name)
-
-    async def owner_of(self, kind: str, value: str) -> tuple[str, str]:
-        return await self._platform.journal.owner_of(kind, value)
+    @property
+    def journal(self) -> StepJournal:
+        return self._platform.journal
 
     async def title(self) -> str:
         return await self._platform.journal.title_of(self.flow.transaction)

@@ -6,6 +6,7 @@ from functools import partial
 import msgspec
 
 from canonical.errors import NotFound
+from canonical.request import EventName
 from ledger.arrival import Accepted, Arrival, Departure
 from ledger.audit_trail import Evidence
 from ledger.batch import Batch
@@ -97,6 +98,23 @@ class MessageStore:
             )
         return message
 
+    async def departure(self, key: str) -> "KeptDeparture | None":
+        """Return what was kept to be sent under `key`, None where nothing was."""
+        message = derived_id("msg", "out", key)
+        status = await self._database.row("select status from message where id = $1", message)
+        if status is None:
+            return None
+        return KeptDeparture(message=message, sent=status["status"] == "sent")
+
+    async def heard(self, event: EventName, key: str) -> bytes | None:
+        """Return the facts of the latest news of that name and key that came from outside."""
+        row = await self._database.row(
+            "select facts from signal where event = $1 and key = $2 order by id desc limit 1",
+            event,
+            key,
+        )
+        return None if row is None else str(row["facts"]).encode()
+
     async def sent(self, message: str, answer: bytes) -> None:
         """Note that a kept document has been delivered, and what the other side answered."""
         await self._writer.submit(Act(partial(_sent, message, answer)))
@@ -142,6 +160,13 @@ async def _sent(message: str, answer: bytes, batch: Batch) -> None:
             detail={"to": row["party"], "controlId": row["control_id"]},
         )
     )
+
+
+class KeptDeparture(msgspec.Struct, frozen=True, kw_only=True):
+    """A document on its way out, and whether it is known to have arrived."""
+
+    message: str
+    sent: bool
 
 
 class KeptMessage(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,21 @@ select result from flow
 where transaction_id = $1 and name = $2 and status = 'done' and result is not null
 order by arrival desc limit 1"""
 
+_RESULTS = """
+select result from flow
+where transaction_id = $1 and name = $2 and status = 'done' and result is not null
+order by arrival"""
+
+_ONE_BEFORE = """
+select exists (
+    select 1 from flow, flow me
+    where me.id = $3 and flow.transaction_id = $1 and flow.name = $2 and flow.id <> me.id
+      and flow.arrival < me.arrival and flow.status in ('queued', 'ready', 'waiting', 'stuck'))"""
+
+_STARTED = """
+select id, status, result from flow
+where transaction_id = $1 and name = $2 and key = $3 order by arrival"""
+
 # `run_at` is when somebody may run it: now, the time of the next try, or the end of a lease. Taking
 # over a lease that ended is a crash: a flow that kills its workers must not do so for ever.
 _CLAIM = """
@@ -102,6 +117,20 @@ class StepJournal:
         """Return what the latest finished flow of that name in the transaction came to."""
         row = await self._database.row(_LATEST_RESULT, transaction, flow_name)
         return None if row is None else str(row["result"])
+
+    async def results(self, transaction: str, flow_name: str) -> list[str]:
+        """Return what the finished flows of that name in the transaction came to, oldest first."""
+        rows = await self._database.rows(_RESULTS, transaction, flow_name)
+        return [str(row["result"]) for row in rows]
+
+    async def is_one_before(self, transaction: str, flow_name: str, flow: str) -> bool:
+        """Return whether an unfinished flow of that name arrived in the transaction before."""
+        row = await self._database.row(_ONE_BEFORE, transaction, flow_name, flow)
+        return row is not None and bool(row["exists"])
+
+    async def started(self, transaction: str, flow_name: str, key: str) -> "list[Record]":
+        """Return the flows of that name and business key in the transaction, oldest first."""
+        return await self._database.rows(_STARTED, transaction, flow_name, key)
 
     async def title_of(self, transaction: str) -> str:
         """Return what the transaction is called: who is affected, in the words of its document."""

@@ -28,10 +28,11 @@ from ledger.catalogue import encoded
 from ledger.effects import Compensation, Compensation2, Disclosure, Effect, Effect2, Redress
 from ledger.flow_run import FlowRun, Suspended, Undo
 from ledger.ids import derived_id
+from ledger.neighbours import Neighbours
 from ledger.provenance import result_type
 from ledger.publishing import publish
 from ledger.rows import AwaitedRow, ClaimRow, ReferenceRow, ReleaseRow, TaskRow
-from ledger.unwinding import call_off, effect_undo
+from ledger.unwinding import call_off, claim_undo, effect_undo
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,7 +48,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     transaction: str
 
 
-class Story:
+class Story(Neighbours):
     """One flow of one transaction."""
 
     def __init__(self, run: FlowRun) -> None:
@@ -220,24 +221,21 @@ class Story:
         news = msgspec.json.decode(known, type=_News)
         return msgspec.json.decode(news.facts, type=Resolution)
 
-    async def outcome_of(self, name: str, flow: str, kind: type[T]) -> T | None:
-        """Return what the latest finished flow of that name in this transaction came to."""
-        name, known = self._run.recall(name)
-        if known is None:
-            self._run.stop_at_the_end_of_the_records()
-            result = await self._run.latest_result(flow)
-            self._run.remember_found(name, result or "null")
-            known = self._run.recorded(name)
-        return cast("T | None", msgspec.json.decode(known, type=cast("Any", kind | None)))
-
     async def claim(self, kind: str, value: str) -> "Claim":
-        """Take a name that only one flow may have; say whose it is."""
-        self._run.stop_at_the_end_of_the_records()
-        self._run.pending.append(ClaimRow(kind, value, self._run.flow.id))
-        await self._run.flush()
-        flow, transaction = await self._run.owner_of(kind, value)
-        mine = flow in (self._run.flow.id, self._run.flow.replay_of)
-        return Claim(mine=mine, transaction=transaction)
+        """Take a name that only one flow may have; say whose it is. Cancelled, the flow lets go."""
+        name, known = self._run.recall(f"claim {kind} {value}")
+        if known is None:
+            if not self._run.rewinding:
+                self._run.pending.append(ClaimRow(kind, value, self._run.flow.id))
+                await self._run.flush()
+            flow, transaction = await self._run.journal.owner_of(kind, value)
+            mine = flow in (self._run.flow.id, self._run.flow.replay_of)
+            known = encoded(Claim(mine=mine, transaction=transaction)).encode()
+            self._run.remember_claim(name, known.decode())
+        claim = msgspec.json.decode(known, type=Claim)
+        if self._run.rewinding and claim.mine:
+            self._run.undos.append(claim_undo(self._run, name, kind, value))
+        return claim
 
     def release_claim(self, kind: str, value: str) -> None:
         """Let go of a name that a flow of this transaction has claimed, from the next record on."""
@@ -253,7 +251,7 @@ class Story:
         child = derived_id("flow", self._run.flow.id, name)
         if known is not None:
             if self._run.rewinding and undo and self._run.catalogue.started_by(event):
-                self._run.undos.append(Undo(name, partial(call_off, self, self._run, child)))
+                self._run.undos.append(Undo(name, partial(call_off, self, child)))
             return
         self._run.stop_at_the_end_of_the_records()
         flow = self._run.flow

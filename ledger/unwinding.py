@@ -2,19 +2,15 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from canonical.context import PatientContext
 from canonical.errors import Declined
-from canonical.request import EventName
-from ledger.cancelling import Cancellation, FlowEnded, cancelling
 from ledger.flow_run import FlowRun, Undo
+from ledger.rows import ReleaseRow
 
 if TYPE_CHECKING:
     from ledger.story import Story
-
-_CANCELLED = cast("EventName", "flow-cancelled")
 
 
 def effect_undo(
@@ -39,14 +35,24 @@ def effect_undo(
     return Undo(step, undo)
 
 
-async def call_off(story: "Story", run: FlowRun, child: str, name: str) -> None:
+def claim_undo(run: FlowRun, claimed: str, kind: str, value: str) -> Undo:
+    """Return what lets go of a claimed name, where it is still this flow's."""
+
+    async def undo(name: str) -> None:
+        flow, _ = await run.journal.owner_of(kind, value)
+        if flow == run.flow.id:
+            run.pending.append(ReleaseRow(kind, value, run.flow.transaction))
+        run.remember_note(name, "compensate", f"{kind} is free again")
+        await run.flush()
+
+    return Undo(claimed, undo)
+
+
+async def call_off(story: "Story", child: str, name: str) -> None:
     """Have the flow cancelled that an announcement began; wait until it has undone itself."""
-    because = Cancellation(by=run.flow.name, reason=f"{run.flow.name} is undone")
-    await run.submit(cancelling(child, because, story.now()))
-    end = await story.wait(name, FlowEnded, event=_CANCELLED, key=child, within=timedelta(days=1))
-    if not end.undone:
+    if not await story.call_off(name, child, "what asked for it is undone"):
         raise Declined(
-            f"{end.flow} stands: a person has abandoned undoing it",
+            "what this one had asked for stands: a person has abandoned undoing it",
             where=child,
             fix="abandon undoing this one too, or settle both by hand",
         )

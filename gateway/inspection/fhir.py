@@ -33,7 +33,7 @@ from standards.fhir.resources import (
     Known,
     Procedure,
 )
-from system_apis.ehr.fhir_r4.mapping import usage_event
+from system_apis.ehr.fhir_r4.mapping import usage_facts
 from system_apis.ehr.fhir_r4.references import Document, document
 
 _FIRST_TYPE: Final = re.compile(rb'"resourceType"\s*:\s*"([A-Z][A-Za-z]{1,39})"')
@@ -97,15 +97,15 @@ def _mapped(resource: Known, described: Message) -> Message:
     """Map as the FHIR door does: a procedure without a device is taken note of, not refused."""
     try:
         feed = fhir_feed(_item_systems(document(resource)))
-        event, _ = usage_event(resource, feed)
+        facts, _ = usage_facts(resource, feed)
     except NothingToPost:
         nothing = Canonical(object="NothingUsed", value=NothingUsed(facility=ANY, source=ANY))
         return msgspec.structs.replace(described, canonical=(nothing,), structure=None)
     except Failure as failure:
         return msgspec.structs.replace(described, failure=refusal(failure))
-    used = Canonical(object="UsageEvent", value=event)
+    told = tuple(Canonical(object=type(each).__name__, value=each) for each in facts)
     return msgspec.structs.replace(
-        described, canonical=(used,), structure=None, patient_context=SEALED
+        described, canonical=told, structure=None, patient_context=SEALED
     )
 
 

@@ -23,7 +23,7 @@ from standards.hl7v2 import batch
 from standards.hl7v2.acknowledgement import MISSING, header
 from standards.hl7v2.message import Message as Hl7Message
 from standards.hl7v2.reader import read
-from system_apis.ehr.hl7v2_feed.mapping import surgical_case, usage_event
+from system_apis.ehr.hl7v2_feed.mapping import surgical_case, usage_facts
 from system_apis.ehr.hl7v2_feed.wire import CHANGES, USAGE_EVENTS
 
 _FRAMING: Final = re.compile(rb"\x0b(?=MSH|FHS|BHS|\s*\Z)|\x1c(?=[\r\n\x0b]|\Z)")
@@ -87,8 +87,8 @@ def _message(body: bytes) -> Message:
     return Message(
         type=name,
         version=version,
-        canonical=(found,),
-        patient_context="" if isinstance(found.value, NothingUsed) else SEALED,
+        canonical=found,
+        patient_context="" if isinstance(found[0].value, NothingUsed) else SEALED,
         note=NOTE,
     )
 
@@ -114,13 +114,16 @@ def _is_mapped(message: Hl7Message) -> bool:
     )
 
 
-def _canonical(message: Hl7Message) -> Canonical:
+def _canonical(message: Hl7Message) -> tuple[Canonical, ...]:
     """Map as the feed's door does: charges without a supply are taken note of, not refused."""
     if message.type == "SIU":
-        return Canonical(object="SurgicalCase", value=surgical_case(message, hl7_feed())[0])
+        case, _ = surgical_case(message, hl7_feed())
+        return (Canonical(object="SurgicalCase", value=case),)
     try:
-        return Canonical(object="UsageEvent", value=usage_event(message, hl7_feed())[0])
+        facts, _ = usage_facts(message, hl7_feed())
     except NothingToPost:
         if message.first("FT1") is None:
             raise
-        return Canonical(object="NothingUsed", value=NothingUsed(facility=ANY, source=ANY))
+        nothing = NothingUsed(facility=ANY, source=ANY)
+        return (Canonical(object="NothingUsed", value=nothing),)
+    return tuple(Canonical(object=type(each).__name__, value=each) for each in facts)

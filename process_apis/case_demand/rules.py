@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
@@ -12,8 +13,19 @@ from canonical.item import ItemId, Quantity
 from canonical.location import Location
 from canonical.published import ShortItem, SupplyShortage
 from canonical.requisition import Requisition, RequisitionLine
+from canonical.task import TaskDraft
 
 VERSION = "case-demand-rules/1"
+
+
+class CancellationPolicy(
+    msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True
+):
+    """What becomes of orders that were placed for a case that is cancelled: they are cancelled too,
+    or a buyer is asked.
+    """
+
+    orders: Literal["cancel", "ask"] = "cancel"
 
 
 class ProjectedShortage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -148,3 +160,27 @@ def requisitions(
         )
         for supplier in suppliers
     ]
+
+
+def requisition_key(case: SurgicalCase, supplier: str) -> str:
+    """Return the business key of what is requested of a supplier for a case."""
+    return f"{case.case}:{supplier}"
+
+
+def suppliers_asked(plans: tuple[CaseReadiness, ...]) -> list[str]:
+    """Return from whom something was requested for a case."""
+    return sorted({short.supplier for plan in plans for short in plan.shortages})
+
+
+def order_task(case: SurgicalCase, order: str, supplier: str) -> TaskDraft:
+    """Return the question for the buyer: an order of a case that no longer takes place."""
+    return TaskDraft(
+        reason="case-cancelled",
+        subject=order,
+        title=f"Case cancelled: order {order} was placed for it",
+        detail=f"supplier {supplier}; the case of {case.scheduled_at:%Y-%m-%d} is cancelled",
+        affected=f"{case.facility}, {case.procedure_name or case.procedure or 'no procedure'}",
+        fix="compensate to cancel the order, or accept to keep it for stock",
+        owner="supply-chain",
+        actions=("compensate", "accept"),
+    )

@@ -60,7 +60,9 @@ async def order_to_receipt(
     story: Story, order: PurchaseOrder, *, partners: Partners, link: SupplierLink, erp: Orders
 ) -> Delivered:
     partner = await story.ask("trading partner", partners.partner_of, order.supplier)
-    sent = await story.step("850 to the supplier", link.send_order, order, partner)
+    sent = await story.step(
+        "850 to the supplier", link.send_order, order, partner, compensate=link.cancel_order
+    )
     await _readable(story, order, sent)
 
     acknowledged, shipments, receipts = False, list[str](), list[PostedReceipt]()

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from canonical.order import PurchaseOrder, TransmissionReceipt
+from canonical.order import OrderCancellation, PurchaseOrder, TransmissionReceipt
 from canonical.supplier import TradingPartner
 
 
@@ -18,6 +18,15 @@ class SupplierLink(Protocol):
     async def send_order(
         self, order: PurchaseOrder, partner: TradingPartner, *, key: str
     ) -> TransmissionReceipt: ...
+    async def cancel_order(
+        self,
+        order: PurchaseOrder,
+        partner: TradingPartner,
+        sent: TransmissionReceipt | None,
+        /,
+        *,
+        key: str,
+    ) -> OrderCancellation | None: ...
 
 
 class Orders(Protocol):

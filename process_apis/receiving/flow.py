@@ -35,7 +35,13 @@ async def receiving(
     checked = await story.decide(
         "receipt against the order", postable_receipt, receipt, order, lines, items, earlier
     )
-    posted = await story.step("goods receipt in the ERP", erp.post_receipt, checked, order)
+    posted = await story.step(
+        "goods receipt in the ERP",
+        erp.post_receipt,
+        checked,
+        order,
+        compensate=erp.take_back_receipt,
+    )
     story.identify("receipt", posted.document)
     received = ItemReceived.of(order, receipt, posted)
     moved = InventoryMoved.into(order, receipt, posted)

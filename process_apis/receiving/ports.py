@@ -22,3 +22,6 @@ class GoodsInward(Protocol):
     async def post_receipt(
         self, receipt: Receipt, order: PurchaseOrder, *, key: str
     ) -> PostedReceipt: ...
+    async def take_back_receipt(
+        self, receipt: Receipt, order: PurchaseOrder, done: PostedReceipt | None, /, *, key: str
+    ) -> PostedReceipt | None: ...

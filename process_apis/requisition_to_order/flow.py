@@ -3,6 +3,7 @@
 cost centre, supplier, items, contract prices → priced and within budget → requisition in the ERP
 → approval (by rule, or above the threshold by a person) → purchase order in the ERP → announced
 → declined: withdrawn in the ERP, so that it no longer counts as coming
+Cancelled, it takes the order back from the supplier, then from the ERP, then the requisition.
 """
 
 import msgspec
@@ -39,7 +40,12 @@ async def requisition_to_order(
     policy: ApprovalPolicy,
 ) -> RequisitionOutcome:
     priced = await _priced(story, requisition, erp, contracts)
-    raised = await story.step("requisition in the ERP", erp.raise_requisition, priced)
+    raised = await story.step(
+        "requisition in the ERP",
+        erp.raise_requisition,
+        priced,
+        compensate=erp.take_back_requisition,
+    )
     story.identify("requisition", raised.number)
 
     approval = await _approval(story, raised, policy)
@@ -48,10 +54,12 @@ async def requisition_to_order(
         await story.step("withdraw the requisition in the ERP", erp.withdraw_requisition, raised)
         return RequisitionOutcome(requisition=raised.number, approval=approval)
 
-    order = await story.step("purchase order in the ERP", erp.place_order, raised)
+    order = await story.step(
+        "purchase order in the ERP", erp.place_order, raised, compensate=erp.cancel_order
+    )
     story.identify("order", order.number)
     story.publish(OrderPlaced.of(order), subject=order.number)
-    await story.announce("order-placed", order, key=order.number)
+    await story.announce("order-placed", order, key=order.number, undo=True)
     return RequisitionOutcome(requisition=raised.number, approval=approval, order=order)
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from canonical.contract import ContractPrice
 from canonical.item import Item, ItemId
 from canonical.location import CostCenter, Location
-from canonical.order import PurchaseOrder
+from canonical.order import OrderCancellation, PurchaseOrder
 from canonical.requisition import PricedRequisition
 from canonical.supplier import Supplier
 
@@ -23,7 +23,13 @@ class Purchasing(Protocol):
     async def withdraw_requisition(
         self, requisition: PricedRequisition, *, key: str
     ) -> PricedRequisition: ...
+    async def take_back_requisition(
+        self, requisition: PricedRequisition, done: PricedRequisition | None, /, *, key: str
+    ) -> PricedRequisition | None: ...
     async def place_order(self, requisition: PricedRequisition, *, key: str) -> PurchaseOrder: ...
+    async def cancel_order(
+        self, requisition: PricedRequisition, done: PurchaseOrder | None, /, *, key: str
+    ) -> OrderCancellation | None: ...
 
 
 class ContractBook(Protocol):

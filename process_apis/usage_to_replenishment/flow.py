@@ -18,7 +18,7 @@ from canonical.location import Location
 from canonical.published import ChargeEligible, InventoryMoved, ItemConsumed, ProcedureUsage
 from canonical.published_trade import RequisitionRaised
 from canonical.usage import ResolvedUsage, UsageEvent, UsageLine
-from ledger.story import Story
+from ledger.story import Claim, Story
 from process_apis.usage_to_replenishment.ports import (
     ChargeDesk,
     CostBook,
@@ -37,13 +37,20 @@ VERSION = "1"
 
 
 class UsagePosted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What became of the usage. Without `movement` everything had been counted before."""
+    """What became of the usage. Without `movement` everything had been counted before; with it the
+    lines are those of `consumption`, and `charge` has an id for each.
+    """
 
     lines: tuple[ResolvedUsage, ...]
+    consumption: Movement | None = None
     movement: PostedMovement | None = None
     cost: PostedJournal | None = None
     charge: RecordedCharge | None = None
     requisitions: int = 0
+
+
+class EarlierCredit(msgspec.Struct, frozen=True, kw_only=True):
+    """That a reversal has ended is all there is to know of it here."""
 
 
 class EarlierPlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -61,6 +68,8 @@ async def usage_to_replenishment(
     costs: CostBook,
     charges: ChargeDesk,
 ) -> UsagePosted:
+    if usage.corrects:
+        await story.outcomes_of("what it corrects", "usage-reversal", EarlierCredit)
     place = await story.ask("place of use", records.location, usage.facility, usage.location)
     day = await story.ask("day of use", records.day_at, usage.facility, usage.occurred_at)
     reported = await _reported_once(story, usage)
@@ -75,18 +84,30 @@ async def usage_to_replenishment(
     movement = await story.decide(
         "consumption", consumption, usage, place, lines, reserved.number if reserved else "", today
     )
-    posted = await story.step("post the consumption", stock.post_movement, movement)
+    posted = await story.step(
+        "post the consumption",
+        stock.post_movement,
+        movement,
+        compensate=stock.take_back_movement,
+    )
     _tell(story, usage, lines, movement, posted)
     if reserved is not None:
         await story.step("release what was not used", stock.release, reserved)
 
     cost = await story.decide("cost of the case", case_cost, movement, posted)
-    journal = await story.step("post the cost", costs.post_cost, cost)
+    journal = await story.step(
+        "post the cost", costs.post_cost, cost, compensate=costs.take_back_cost
+    )
 
     recorded = await _charged(story, usage, day, lines, posted, charges)
     count = await _replenish(story, lines, place, posted, records, stock)
     return UsagePosted(
-        lines=lines, movement=posted, cost=journal, charge=recorded, requisitions=count
+        lines=lines,
+        consumption=movement,
+        movement=posted,
+        cost=journal,
+        charge=recorded,
+        requisitions=count,
     )
 
 
@@ -95,9 +116,18 @@ async def _reported_once(story: Story, usage: UsageEvent) -> list[UsageLine]:
     fresh = list[UsageLine]()
     for line in usage.lines:
         name = f"{usage.source}/{usage.encounter or usage.case}/{line.reference}"
-        if not line.reference or (await story.claim("usage-line", name)).mine:
+        if not line.reference or (await _claimed(story, "usage-line", name)).mine:
             fresh.append(line)
     return fresh
+
+
+async def _claimed(story: Story, kind: str, value: str) -> Claim:
+    """Claim a name; one that this story is about to give back is waited for."""
+    owner = await story.claim(kind, value)
+    if owner.mine or owner.transaction != story.transaction:
+        return owner
+    await story.outcomes_of("what was taken back", "usage-reversal", EarlierCredit)
+    return await story.claim(kind, value)
 
 
 async def _checked(
@@ -129,7 +159,7 @@ async def _counted_once(
         if not line.serial:
             fresh.append(line)
             continue
-        owner = await story.claim("serial", f"{line.item}/{line.serial}")
+        owner = await _claimed(story, "serial", f"{line.item}/{line.serial}")
         if owner.mine:
             fresh.append(line)
         elif owner.transaction != story.transaction:
@@ -172,6 +202,7 @@ async def _charged(
         charge,
         token=usage.context_token,
         purpose="charge capture",
+        compensate=charges.take_back_charge,
     )
     story.publish(ChargeEligible.of(charge), subject=posted.document)
     await story.announce("charge-eligible", charge, key=posted.document)

@@ -27,6 +27,9 @@ class StockBook(Protocol):
     async def lot(self, item: ItemId, facility: str, location: str, number: str) -> Lot: ...
     async def stock(self, item: ItemId, facility: str, location: str) -> StockLevel: ...
     async def post_movement(self, movement: Movement, *, key: str) -> PostedMovement: ...
+    async def take_back_movement(
+        self, movement: Movement, done: PostedMovement | None, /, *, key: str
+    ) -> PostedMovement | None: ...
     async def release(self, reservation: Reservation, *, key: str) -> Reservation: ...
 
 
@@ -34,6 +37,9 @@ class CostBook(Protocol):
     """Cost accounting."""
 
     async def post_cost(self, posting: CostPosting, *, key: str) -> PostedJournal: ...
+    async def take_back_cost(
+        self, posting: CostPosting, done: PostedJournal | None, /, *, key: str
+    ) -> PostedJournal | None: ...
 
 
 class ChargeDesk(Protocol):
@@ -41,4 +47,13 @@ class ChargeDesk(Protocol):
 
     async def record_charge(
         self, charge: ChargeReview, *, key: str, patient: PatientContext
+    ) -> RecordedCharge: ...
+    async def take_back_charge(
+        self,
+        charge: ChargeReview,
+        done: RecordedCharge | None,
+        /,
+        *,
+        key: str,
+        patient: PatientContext,
     ) -> RecordedCharge: ...

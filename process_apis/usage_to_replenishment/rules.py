@@ -41,6 +41,7 @@ def postable_line(line: UsageLine, item: Item, lot: Lot | None, day: date) -> Re
         lot=lot.number if lot else line.lot,
         serial=line.serial,
         implant=item.kind == "implant",
+        reference=line.reference,
     )
 
 

@@ -156,6 +156,24 @@ class _ChargeDesk:
         found = self._book.items.get(request.path_params["id"])
         return _fhir(found) if found else _fhir(fhir.problem(404, "no such ChargeItem"), 404)
 
+    async def patch(self, request: Request) -> Response:
+        """Change an item, if it is still the version that the caller saw (JSON Patch)."""
+        fault = self._faults.popleft() if self._faults else ""
+        if fault == "before":
+            return _fhir(fhir.problem(500, "the server is unwell"), 500)
+        found = self._book.items.get(request.path_params["id"])
+        if found is None:
+            return _fhir(fhir.problem(404, "no such ChargeItem"), 404)
+        seen = request.headers.get("if-match", "")
+        if seen and seen != f'W/"{fhir.version_of(found)}"':
+            return _fhir(fhir.problem(412, "another version"), 412)
+        try:
+            changes = msgspec.json.decode(await request.body(), type=list[fhir.Change])
+        except msgspec.DecodeError as exc:
+            return _fhir(fhir.problem(422, str(exc)), 422)
+        item = self._book.patch(request.path_params["id"], changes)
+        return _fhir(fhir.problem(500, "unwell"), 500) if fault else _fhir(item)
+
     async def search(self, request: Request) -> Response:
         """Return the items of an identifier, or all of them."""
         wanted = request.query_params.get("identifier", "")
@@ -212,6 +230,7 @@ def _server(charges: _ChargeDesk, limit: str) -> Starlette:
             Route("/ChargeItem", charges.create, methods=["POST"]),
             Route("/ChargeItem", charges.search),
             Route("/ChargeItem/{id}", charges.read),
+            Route("/ChargeItem/{id}", charges.patch, methods=["PATCH"]),
             Route("/metadata", charges.metadata),
         ],
         middleware=[Middleware(SlowAPIASGIMiddleware)],

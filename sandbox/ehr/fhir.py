@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
@@ -37,8 +38,10 @@ def usage_bundle(usage: Usage, case: NewCase, patient: Patient, envelope: Envelo
         device = people.url(f"device-{number}")
         use: Json = {
             "resourceType": "DeviceUseStatement",
-            "identifier": [{"system": USE, "value": f"{envelope.control_id}-{number}"}],
-            "status": "completed",
+            "identifier": [
+                {"system": USE, "value": line.reference or f"{envelope.control_id}-{number}"}
+            ],
+            "status": "entered-in-error" if line.credit else "completed",
             "subject": subject,
             "derivedFrom": [{"reference": people.url("procedure")}],
             "timingDateTime": at,
@@ -156,6 +159,27 @@ class ChargeBook:
         self.items[number] = kept
         return kept
 
+    def patch(self, number: str, changes: list["Change"]) -> Json:
+        """Replace what the operations name, and count the version up."""
+        item = self.items[number]
+        for change in changes:
+            item[change.path.removeprefix("/")] = change.value
+        item["meta"] = {"versionId": str(int(version_of(item)) + 1)}
+        return item
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation of a JSON Patch; this server replaces top-level fields only."""
+
+    op: Literal["replace"]
+    path: str
+    value: str
+
+
+def version_of(item: Json) -> str:
+    """Return the version of a kept item."""
+    return msgspec.convert(item["meta"], dict[str, str])["versionId"]
+
 
 def _tokens(item: Json) -> set[str]:
     identifiers = msgspec.convert(item.get("identifier", []), list[dict[str, str]])
@@ -189,6 +213,7 @@ CAPABILITIES: Json = {
                     "interaction": [
                         {"code": "create"},
                         {"code": "read"},
+                        {"code": "patch"},
                         {"code": "search-type"},
                     ],
                     "conditionalCreate": True,

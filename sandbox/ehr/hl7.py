@@ -3,7 +3,8 @@
 A charge line carries its device in three ways, all saying the same: PRT (role EQUIP) with PRT-10
 UDI, 18 expiry, 19 lot, 20 serial; OBX with 74711-3 (LOINC) for the UDI and C101672, C101671,
 C101670 (NCI Thesaurus) for lot, serial and expiry; OBX with the EHR's own code UOM for the unit of
-FT1-10, which HL7 has no field for. FT1-2 is never used twice. The case number is in ZCS-1.
+FT1-10, which HL7 has no field for. A credit is CR with a negative quantity. FT1-2 is never used
+twice, unless somebody asks for it. The case number is in ZCS-1.
 """
 
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def charges(usage: Usage, case: NewCase, patient: Patient, envelope: Envelope) -
         f"ZCS|{_t(case.case_number)}",
     ]
     for number, line in enumerate(usage.lines, 1):
-        reference = f"{envelope.control_id}-{number}"
+        reference = line.reference or f"{envelope.control_id}-{number}"
         segments += _charge(number, line, (reference, at, location), case)
     return _joined(segments)
 
@@ -75,7 +76,8 @@ def _charge(number: int, line: UsedLine, named: tuple[str, str, str], case: NewC
     procedure = f"{_t(case.procedure)}^{_t(case.procedure_name)}^C4"
     ft1 = [""] * 26
     ft1[0], ft1[1], ft1[2], ft1[4] = "FT1", str(number), _t(reference), at
-    ft1[6], ft1[7], ft1[10] = "CG", _service(line), _amount(line.quantity)
+    ft1[6], ft1[7] = "CR" if line.credit else "CG", _service(line)
+    ft1[10] = _amount(-line.quantity if line.credit else line.quantity)
     ft1[16], ft1[20], ft1[25] = _t(location), performer, procedure
     return [
         "|".join(ft1).rstrip("|"),

@@ -39,7 +39,9 @@ class ChangedCase(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class UsedLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One thing used: at least one of `udi`, `code` (the EHR's own), `sku` (of `supplier`)."""
+    """One thing used: at least one of `udi`, `code` (the EHR's own), `sku` (of `supplier`). A
+    `credit` takes it back. `reference` is the line's own number where the caller chooses it.
+    """
 
     description: str = ""
     udi: str = ""
@@ -52,6 +54,8 @@ class UsedLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     lot: str = ""
     serial: str = ""
     expires: date | None = None
+    credit: bool = False
+    reference: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -29,6 +29,7 @@ from sandbox.erp.store import Row, SapError, Shape, shapes
 from sandbox.erp.system import System
 
 SERVICES = "/sap/opu/odata/sap"
+_INVOICES = "API_SUPPLIERINVOICE_PROCESS_SRV"
 
 _CREATES: dict[str, Callable[[System, dict[str, object]], Row]] = {
     "A_ReservationDocumentHeader": reservations.create,
@@ -124,6 +125,8 @@ class Desk:
             return sap_error(refusal.status, refusal.code, refusal.message)
 
     def _routed(self, request: Request, service: str, path: str, body: bytes) -> Response:
+        if request.method == "POST" and (service, path) == (_INVOICES, "Cancel"):
+            return self._cancelled(request)
         name, predicate, navigation = odata.located(path)
         shape = shapes().get(name)
         if shape is None or shape.service != service:
@@ -163,6 +166,14 @@ class Desk:
         row = create(self._system, given)
         deep = odata.Query(expand=frozenset(name for name in given if name in shape.links))
         return _json({"d": odata.rendered(self._system.store, shape, row, deep)}, 201)
+
+    def _cancelled(self, request: Request) -> Response:
+        """Answer the function import that reverses a supplier invoice."""
+        asked = {name: value.strip("'") for name, value in request.query_params.items()}
+        if not asked.get("ReversalReason"):
+            raise SapError(400, "M8/609", "Enter a reversal reason")
+        key = asked.get("SupplierInvoice", ""), asked.get("FiscalYear", "")
+        return _json({"d": {"Cancel": invoices.cancel(self._system, *key)}})
 
     def _changed(self, shape: Shape, predicate: str, seen: str | None, body: bytes) -> Response:
         """Change a row, if it is still the version that the caller saw."""

@@ -1,17 +1,18 @@
-"""Material documents: goods receipt for an order (101), issue to a cost centre (201), its reversal
-(202). A document posts as a whole or not at all, and its accounting document with it.
+"""Material documents: goods receipt for an order (101), issue to a cost centre (201), and what
+reverses them (102, 202). A document posts as a whole or not at all, its accounting with it.
 """
 
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from sandbox.erp import books, stock
+from sandbox.erp import books, reversals, stock
 from sandbox.erp.odata import entered
 from sandbox.erp.store import Row, SapError, day, flag, number, text
 from sandbox.erp.system import ZERO, System, cents
 
-_RECEIPT, _ISSUE, _REVERSAL = "101", "201", "202"
-_ALLOWED = {"01": {_RECEIPT}, "03": {_ISSUE, _REVERSAL}}
+_RECEIPT, _RETURN, _ISSUE, _REVERSAL = "101", "102", "201", "202"
+_ALLOWED = {"01": {_RECEIPT, _RETURN}, "03": {_ISSUE, _REVERSAL}}
+_LEAVES = (_RETURN, _ISSUE)
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Move:
     row: Row
     serials: tuple[str, ...]
     order_item: Row | None = None
+    reverses: Row | None = None
 
     @property
     def kind(self) -> str:
@@ -77,7 +79,7 @@ def _checked(system: System, code: str, given: dict[str, object], draft: Draft) 
     if text(product, "SerialNumberProfile") and len(serials) != quantity:
         raise SapError(400, "IO/304", f"Maintain serial numbers for total quantity of {material}")
     for serial in serials:
-        stock.require_serial(system, row, serial, here=kind == _ISSUE)
+        stock.require_serial(system, row, serial, here=kind in _LEAVES)
         if (material, serial) in draft.serials:
             raise SapError(400, "IO/227", f"Serial number {serial} of {material} entered twice")
         draft.serials.add((material, serial))
@@ -86,6 +88,10 @@ def _checked(system: System, code: str, given: dict[str, object], draft: Draft) 
 
 def _issue(system: System, move: Move, draft: Draft) -> Move:
     system.require_cost_center(text(move.row, "CostCenter"))
+    return _from_stock(system, move, draft)
+
+
+def _from_stock(system: System, move: Move, draft: Draft) -> Move:
     material, batch = text(move.row, "Material"), text(move.row, "Batch")
     key = (material, *move.place, batch)
     left = stock.on_hand(system, material, move.place, batch) - draft.taken.get(key, ZERO)
@@ -98,12 +104,25 @@ def _issue(system: System, move: Move, draft: Draft) -> Move:
 
 
 def _reversal(system: System, move: Move, draft: Draft) -> Move:
-    del draft
     system.require_cost_center(text(move.row, "CostCenter"))
     batch = text(move.row, "Batch")
     if batch and system.store["Batch"].get(text(move.row, "Material"), "", batch) is None:
         raise SapError(400, "M7/042", f"Batch {batch} does not exist")
-    return move
+    reversed_ = reversals.reversed_item(system, move.row, move.quantity, draft.taken)
+    return Move(move.row, move.serials, reverses=reversed_)
+
+
+def _return(system: System, move: Move, draft: Draft) -> Move:
+    reversed_ = reversals.reversed_item(system, move.row, move.quantity, draft.taken)
+    if reversed_ is None:
+        raise SapError(400, "M7/226", "Enter the document that is reversed")
+    _from_stock(system, move, draft)
+    order, item = text(reversed_, "PurchaseOrder"), text(reversed_, "PurchaseOrderItem")
+    if reversals.billed_beyond(system, order, item, move.quantity):
+        raise SapError(400, "M7/256", f"Order item {order} {item} is invoiced; reverse the invoice")
+    row = move.row | {"PurchaseOrder": order, "PurchaseOrderItem": item}
+    line = system.store["A_PurchaseOrderItem"].get(order, item)
+    return Move(row, move.serials, line, reversed_)
 
 
 def _receipt(system: System, move: Move, draft: Draft) -> Move:
@@ -130,20 +149,17 @@ def _receipt(system: System, move: Move, draft: Draft) -> Move:
     return Move(move.row, move.serials, line)
 
 
-_CHECKS = {_ISSUE: _issue, _REVERSAL: _reversal, _RECEIPT: _receipt}
+_CHECKS = {_ISSUE: _issue, _REVERSAL: _reversal, _RECEIPT: _receipt, _RETURN: _return}
 
 
 def received(system: System, order: str, item: str) -> Decimal:
-    """Return what came in for an order item, in base units."""
-    rows = system.store["A_MaterialDocumentItem"].find(
-        {"PurchaseOrder": order, "PurchaseOrderItem": item}
-    )
-    return sum((number(row, "QuantityInBaseUnit") for row in rows), ZERO)
+    """Return what came in for an order item and was not sent back, in base units."""
+    return reversals.received(system, order, item)
 
 
 def _commit(system: System, header: Row, moves: list[Move]) -> Row:
     on = day(header, "PostingDate", system.today)
-    receipt = moves[0].kind == _RECEIPT
+    receipt = text(header, "GoodsMovementCode") == "01"
     document = system.store.number("5000000000" if receipt else "4900000000")
     kept = system.store["A_MaterialDocumentHeader"].insert(
         header
@@ -158,8 +174,10 @@ def _commit(system: System, header: Row, moves: list[Move]) -> Row:
     )
     lines: list[books.Line] = []
     for position, move in enumerate(moves, start=1):
-        _keep(system, kept, position, move)
-        lines += _moved(system, move)
+        name = _keep(system, kept, position, move)
+        moved = _moved(system, move)
+        system.worths[name] = abs(moved[1].amount)
+        lines += moved
     voucher = books.Voucher(
         kind="WE" if receipt else "WA",
         on=on,
@@ -173,7 +191,7 @@ def _commit(system: System, header: Row, moves: list[Move]) -> Row:
     return kept
 
 
-def _keep(system: System, header: Row, position: int, move: Move) -> None:
+def _keep(system: System, header: Row, position: int, move: Move) -> tuple[str, str, str]:
     key: Row = {
         "MaterialDocument": header["MaterialDocument"],
         "MaterialDocumentYear": header["MaterialDocumentYear"],
@@ -188,12 +206,15 @@ def _keep(system: System, header: Row, position: int, move: Move) -> None:
         system.store["A_SerialNumberMaterialDocument"].insert(
             {"Material": move.row["Material"], "SerialNumber": serial} | key
         )
+    if move.reverses is not None:
+        reversals.note(system, move.reverses)
+    return text(key, "MaterialDocumentYear"), text(key, "MaterialDocument"), str(position)
 
 
 def _moved(system: System, move: Move) -> list[books.Line]:
     """Move stock and serial numbers; return the accounting lines of it."""
     material, batch = text(move.row, "Material"), text(move.row, "Batch")
-    inwards = move.kind != _ISSUE
+    inwards = move.kind not in _LEAVES
     if inwards:
         expires = move.row.get("ShelfLifeExpirationDate")
         stock.keep_batch(
@@ -206,12 +227,16 @@ def _moved(system: System, move: Move) -> list[books.Line]:
     stock.change(system, material, move.place, batch, signed)
     for serial in move.serials:
         stock.place_serial(system, move.row, serial, here=inwards)
+    if move.order_item is not None and move.reverses is not None:
+        return reversals.returned(system, move.row, move.order_item, move.reverses)
     if move.order_item is not None:
         return _received(system, move, move.order_item)
     _withdraw(system, move)
     valuation = system.valuation(material, move.place[0])
     if inwards:
         worth = cents(move.quantity * valuation.price)
+        if move.reverses is not None:
+            worth = reversals.worth(system, move.reverses, move.quantity)
         valuation.put(move.quantity, worth)
     else:
         worth = -valuation.take(move.quantity)

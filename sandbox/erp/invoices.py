@@ -1,10 +1,12 @@
-"""Supplier invoices against orders: duplicate check, balance check, payment block on variance."""
+"""Supplier invoices against orders: duplicate check, balance check, payment block on variance; and
+their reversal.
+"""
 
 from decimal import Decimal
 
 from sandbox.erp import books, goods
 from sandbox.erp.odata import entered
-from sandbox.erp.store import Row, SapError, day, number, text
+from sandbox.erp.store import Row, SapError, day, flag, number, text
 from sandbox.erp.system import ZERO, System, cents
 
 Billed = tuple[Row, Row]
@@ -20,8 +22,9 @@ def create(system: System, given: dict[str, object]) -> Row:
     entered_before = system.store["A_SupplierInvoice"].find(
         {"InvoicingParty": party, "SupplierInvoiceIDByInvcgParty": reference}
     )
-    if entered_before:
-        document = text(entered_before[0], "SupplierInvoice")
+    standing = [row for row in entered_before if not flag(row, "IsReversed")]
+    if standing:
+        document = text(standing[0], "SupplierInvoice")
         message = f"Check if invoice already entered under accounting document number {document}"
         raise SapError(400, "M8/462", message)
     billed = [_billed(system, party, each) for each in nested["to_SuplrInvcItemPurOrdRef"]]
@@ -111,20 +114,12 @@ def _varies(system: System, row: Row, line: Row) -> bool:
     quantity = number(row, "QuantityInPurchaseOrderUnit")
     received = goods.received(system, *_key(line)) / factor
     dearer = number(row, "SupplierInvoiceItemAmount") > cents(quantity * _price(line))
-    return dearer or _invoiced(system, line) + quantity > received
+    return dearer or system.invoiced(*_key(line)) + quantity > received
 
 
 def _finish(system: System, line: Row) -> None:
-    done = _invoiced(system, line) >= number(line, "OrderQuantity")
+    done = system.invoiced(*_key(line)) >= number(line, "OrderQuantity")
     system.store["A_PurchaseOrderItem"].update(line, IsFinallyInvoiced=done)
-
-
-def _invoiced(system: System, line: Row) -> Decimal:
-    order, item = _key(line)
-    rows = system.store["A_SuplrInvcItemPurOrdRef"].find(
-        {"PurchaseOrder": order, "PurchaseOrderItem": item}
-    )
-    return sum((number(row, "QuantityInPurchaseOrderUnit") for row in rows), ZERO)
 
 
 def _key(line: Row) -> tuple[str, str]:
@@ -133,3 +128,65 @@ def _key(line: Row) -> tuple[str, str]:
 
 def _price(line: Row) -> Decimal:
     return number(line, "NetPriceAmount") / number(line, "NetPriceQuantity")
+
+
+def cancel(system: System, number_: str, year: str) -> Row:
+    """Post the opposite of an invoice and return what the function import answers."""
+    found = system.store["A_SupplierInvoice"].get(number_, year)
+    if found is None:
+        raise SapError(404, "M8/107", f"Invoice document {number_} {year} does not exist")
+    if flag(found, "IsReversed") or flag(found, "IsReversal"):
+        raise SapError(400, "M8/459", f"Document {number_} {year} has already been reversed")
+    document = system.store.number("5105600101")
+    _oppose(system, found, document)
+    system.store["A_SupplierInvoice"].insert(
+        {name: value for name, value in found.items() if name != "SupplierInvoiceIDByInvcgParty"}
+        | {
+            "SupplierInvoice": document,
+            "FiscalYear": str(system.today.year),
+            "PostingDate": system.today,
+            "CreationDate": system.today,
+            "ReverseDocument": number_,
+            "ReverseDocumentFiscalYear": year,
+            "AssignmentReference": "",
+            "IsReversal": True,
+        }
+    )
+    own: Row = {"ReverseDocument": document, "ReverseDocumentFiscalYear": str(system.today.year)}
+    system.store["A_SupplierInvoice"].update(found, IsReversed=True, **own)
+    for row in system.store["A_SuplrInvcItemPurOrdRef"].find(
+        {"SupplierInvoice": number_, "FiscalYear": year}
+    ):
+        key = text(row, "PurchaseOrder"), text(row, "PurchaseOrderItem")
+        line = system.store["A_PurchaseOrderItem"].get(*key)
+        if line is not None:
+            _finish(system, line)
+    return {"ReverseDocument": document, "FiscalYear": str(system.today.year), "Success": True}
+
+
+def _oppose(system: System, invoice: Row, document: str) -> None:
+    """Post every accounting line of an invoice with the other sign."""
+    original = f"{text(invoice, 'SupplierInvoice')}{text(invoice, 'FiscalYear')}"
+    posted = system.store["A_OperationalAcctgDocItemCube"].find(
+        {"OriginalReferenceDocument": original, "ReferenceDocumentType": "RMRP"}
+    )
+    lines = tuple(
+        books.Line(
+            text(row, "GLAccount"),
+            -number(row, "AmountInCompanyCodeCurrency"),
+            supplier=text(row, "Supplier"),
+            material=text(row, "Material"),
+            plant=text(row, "Plant"),
+            order=text(row, "PurchasingDocument"),
+            order_item=text(row, "PurchasingDocumentItem"),
+        )
+        for row in posted
+    )
+    voucher = books.Voucher(
+        kind="RE",
+        on=system.today,
+        original_type="RMRP",
+        original=f"{document}{system.today.year}",
+        lines=lines,
+    )
+    books.post(system, voucher)

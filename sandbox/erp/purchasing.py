@@ -205,10 +205,7 @@ def _take_over(system: System, line: Row) -> None:
     row = _referred(system, line)
     if row is None:
         return
-    pieces = system.factor(text(line, "Material"), text(line, "PurchaseOrderQuantityUnit"))
-    taken = number(line, "OrderQuantity") * pieces
-    taken /= system.factor(text(row, "Material"), text(row, "BaseUnit"))
-    ordered = (number(row, "OrderedQuantity") + taken).quantize(_SCALE)
+    ordered = number(row, "OrderedQuantity") + _taken(system, line, row)
     _updated(
         system,
         row,
@@ -218,6 +215,13 @@ def _take_over(system: System, line: Row) -> None:
         ProcessingStatus=_ORDERED,
         IsClosed=flag(row, "IsClosed") or ordered >= number(row, "RequestedQuantity"),
     )
+
+
+def _taken(system: System, line: Row, row: Row) -> Decimal:
+    """Return what an order item takes over of its requisition item, in that one's unit."""
+    pieces = system.factor(text(line, "Material"), text(line, "PurchaseOrderQuantityUnit"))
+    taken = number(line, "OrderQuantity") * pieces
+    return (taken / system.factor(text(row, "Material"), text(row, "BaseUnit"))).quantize(_SCALE)
 
 
 def _referred(system: System, line: Row) -> Row | None:
@@ -233,14 +237,47 @@ def value_of(line: Row) -> Decimal:
 
 
 def change_order_item(system: System, row: Row, given: dict[str, object]) -> None:
-    """Expect no more goods for an order item; what it had not received is committed no longer."""
+    """Expect no more goods for an order item, or delete it; its rest is committed no longer."""
     table = system.store["A_PurchaseOrderItem"]
     changes, _ = entered(table.shape, given)
-    if changes != {"IsCompletelyDelivered": True}:
-        raise SapError(501, "/IWBEP/CM_MGW_RT/037", "Only IsCompletelyDelivered can be set")
-    if flag(row, "IsCompletelyDelivered"):
+    if changes == {"PurchasingDocumentDeletionCode": "L"}:
+        _delete(system, row)
         return
+    if changes != {"IsCompletelyDelivered": True}:
+        message = "Only IsCompletelyDelivered and the deletion code L can be set"
+        raise SapError(501, "/IWBEP/CM_MGW_RT/037", message)
+    if flag(row, "IsCompletelyDelivered") or text(row, "PurchasingDocumentDeletionCode"):
+        return
+    _free(system, row)
     table.update(row, **changes)
+
+
+def _delete(system: System, row: Row) -> None:
+    """Delete an order item that has received nothing; its requisition item is open again."""
+    order, item = text(row, "PurchaseOrder"), text(row, "PurchaseOrderItem")
+    if text(row, "PurchasingDocumentDeletionCode"):
+        return
+    if goods.received(system, order, item) or system.invoiced(order, item):
+        raise SapError(400, "06/115", f"Item {order} {item} has history; it cannot be deleted")
+    if not flag(row, "IsCompletelyDelivered"):
+        _free(system, row)
+    system.store["A_PurchaseOrderItem"].update(row, PurchasingDocumentDeletionCode="L")
+    wanted = _referred(system, row)
+    if wanted is not None:
+        ordered = number(wanted, "OrderedQuantity") - _taken(system, row, wanted)
+        _updated(
+            system,
+            wanted,
+            OrderedQuantity=max(ordered, ZERO),
+            PurchasingDocument="",
+            PurchasingDocumentItem="",
+            ProcessingStatus=_NOT_EDITED,
+            IsClosed=False,
+        )
+
+
+def _free(system: System, row: Row) -> None:
+    """Commit no longer what an order item has not received."""
     factor = system.factor(text(row, "Material"), text(row, "PurchaseOrderQuantityUnit"))
     key = (text(row, "PurchaseOrder"), text(row, "PurchaseOrderItem"))
     ordered = number(row, "OrderQuantity") * factor

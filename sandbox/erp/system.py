@@ -46,6 +46,17 @@ class Valuation:
         self.value -= worth
         return worth
 
+    def give_back(self, quantity: Decimal, worth: Decimal) -> Decimal:
+        """Take out at the value it came in for; the last piece takes all that is left. Return what
+        left.
+        """
+        taken = self.value if quantity == self.quantity else worth
+        self.quantity -= quantity
+        self.value -= taken
+        if self.quantity > 0:
+            self.price = self.value / self.quantity
+        return taken
+
     def put(self, quantity: Decimal, worth: Decimal) -> None:
         """Put in, and average the price."""
         self.quantity += quantity
@@ -65,6 +76,9 @@ class System:
         default_factory=dict[tuple[str, str], Valuation]
     )
     balances: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
+    worths: dict[tuple[str, str, str], Decimal] = field(
+        default_factory=dict[tuple[str, str, str], Decimal]
+    )
     user: str = "GATEWAY"
     changed: datetime = _NEVER
 
@@ -100,6 +114,19 @@ class System:
         if row is None:
             raise SapError(400, "M3/070", f"Unit {unit} is not defined for material {material}")
         return number(row, "QuantityNumerator") / number(row, "QuantityDenominator")
+
+    def invoiced(self, order: str, item: str) -> Decimal:
+        """Return what invoices that stand bill of an order item, in its unit."""
+        rows = self.store["A_SuplrInvcItemPurOrdRef"].find(
+            {"PurchaseOrder": order, "PurchaseOrderItem": item}
+        )
+        return sum(
+            (number(row, "QuantityInPurchaseOrderUnit") for row in rows if self._stands(row)), ZERO
+        )
+
+    def _stands(self, row: Row) -> bool:
+        key = text(row, "SupplierInvoice"), text(row, "FiscalYear")
+        return not flag(self.store["A_SupplierInvoice"].get(*key) or {}, "IsReversed")
 
     def require_cost_center(self, cost_center: str) -> None:
         """Refuse a cost centre that does not exist or takes no postings."""

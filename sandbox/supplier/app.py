@@ -66,7 +66,10 @@ class _Desk:
                         "number": story.number,
                         "behaviour": story.behaviour,
                         "received": story.received,
-                        "documents": [_shown(document) for document in story.documents],
+                        "cancelled": story.cancelled,
+                        "documents": [
+                            _shown(document) for document in (*story.documents, *story.changes)
+                        ],
                     }
                     for story in self._mailbox.stories
                 ]

@@ -143,6 +143,7 @@ _BEHAVIOURS: dict[str, Callable[[Plan], Plan]] = {
     "discount-terms": lambda normal: replace(normal, terms=True),
     "5xx-after-commit": lambda normal: replace(normal, fails_after_commit=True),
     "lost-acknowledgement": lambda normal: replace(normal, acknowledgements=()),
+    "ships-later": lambda normal: replace(normal, shipped=(), billed=()),
     "duplicate": lambda normal: replace(normal, twice=True),
     "invoice-price": lambda normal: replace(normal, billed=tuple(map(_dearer, normal.billed))),
     "short-shipment": _short,

@@ -1,4 +1,4 @@
-"""The supplier's documents: 997, 855, 856 and 810 (X12 release 004010)."""
+"""The supplier's documents: 997, 855, 856, 810 and 865 (X12 release 004010)."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 
 from sandbox.supplier.behaviour import Answer, Plan
-from sandbox.supplier.edi import Envelope, Line, Order, spelled
+from sandbox.supplier.edi import Cancellation, Envelope, Line, Order, spelled
 from sandbox.supplier.settings import Settings
 
 _QUALIFIERS = ("VN", "UK", "IN", "BP")
@@ -24,7 +24,7 @@ def drafts(
     order: Order, envelope: Envelope, planned: Plan, settings: Settings, today: date
 ) -> list[Draft]:
     """Return everything that answers one order, in the order of sending."""
-    found = [Draft("997", _functional(order, envelope))]
+    found = [Draft("997", _functional("PO", "850", order.set_control, envelope))]
     for number, answers in enumerate(planned.acknowledgements):
         found.append(Draft("855", _acknowledgement(order, answers, today, number)))
     if planned.shipped:
@@ -34,10 +34,19 @@ def drafts(
     return [draft for draft in found for _ in range(2 if planned.twice else 1)]
 
 
-def _functional(order: Order, envelope: Envelope) -> list[str]:
+def answers(wanted: Cancellation, envelope: Envelope, *, agreed: bool) -> list[Draft]:
+    """Return what answers an 860: understood, and done or not."""
+    opening = f"BCA*11*{'AT' if agreed else 'RJ'}*{wanted.number}**1*{wanted.ordered_on}"
     return [
-        f"AK1*PO*{envelope.group_control}",
-        f"AK2*850*{order.set_control}",
+        Draft("997", _functional("PC", "860", wanted.set_control, envelope)),
+        Draft("865", [opening, "CTT*0"]),
+    ]
+
+
+def _functional(group: str, kind: str, control: str, envelope: Envelope) -> list[str]:
+    return [
+        f"AK1*{group}*{envelope.group_control}",
+        f"AK2*{kind}*{control}",
         "AK5*A",
         "AK9*A*1*1*1",
     ]

@@ -1,4 +1,4 @@
-"""Just enough X12 for a small supplier: split an order, join an answer."""
+"""Just enough X12 for a small supplier: split orders and cancellations, join an answer."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +37,15 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Cancellation:
+    """One 860 that cancels a whole order."""
+
+    number: str
+    ordered_on: str
+    set_control: str
+
+
+@dataclass(frozen=True)
 class Envelope:
     """Who sent an interchange to whom, and under which numbers."""
 
@@ -48,8 +57,8 @@ class Envelope:
     group_control: str
 
 
-def split(body: bytes) -> tuple[Envelope, tuple[Order, ...]]:
-    """Read an interchange of purchase orders."""
+def split(body: bytes) -> tuple[Envelope, tuple[Order | Cancellation, ...]]:
+    """Read an interchange of purchase orders and their cancellations."""
     text = body.decode("latin-1").lstrip()
     if len(text) < 106 or not text.startswith("ISA"):
         raise Unreadable("no ISA of 106 characters")
@@ -74,8 +83,8 @@ def _envelope(segments: list[list[str]]) -> Envelope:
     )
 
 
-def _orders(segments: list[list[str]]) -> list[Order]:
-    found = list[Order]()
+def _orders(segments: list[list[str]]) -> list[Order | Cancellation]:
+    found = list[Order | Cancellation]()
     current = list[list[str]]()
     for segment in segments:
         if segment[0] == "ST":
@@ -83,7 +92,16 @@ def _orders(segments: list[list[str]]) -> list[Order]:
         current.append(segment)
         if segment[0] == "SE" and current[0][:2] == ["ST", "850"]:
             found.append(_order(current))
+        if segment[0] == "SE" and current[0][:2] == ["ST", "860"]:
+            found.append(_cancellation(current))
     return found
+
+
+def _cancellation(segments: list[list[str]]) -> Cancellation:
+    bch = next(s for s in segments if s[0] == "BCH")
+    if bch[1] != "01":
+        raise Unreadable("this supplier understands no change but the cancellation")
+    return Cancellation(number=bch[3], ordered_on=bch[6], set_control=segments[0][2])
 
 
 def _order(segments: list[list[str]]) -> Order:
@@ -119,7 +137,7 @@ class Address:
     test: bool
 
 
-_GROUPS = {"997": "FA", "855": "PR", "856": "SH", "810": "IN"}
+_GROUPS = {"997": "FA", "855": "PR", "856": "SH", "810": "IN", "865": "CA"}
 
 
 def join(kind: str, content: list[str], to: Address, control: int, at: datetime) -> bytes:

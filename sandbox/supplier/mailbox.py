@@ -9,8 +9,8 @@ import httpx
 
 from sandbox.supplier import edi
 from sandbox.supplier.behaviour import Plan, plan
-from sandbox.supplier.documents import drafts
-from sandbox.supplier.edi import Address, Envelope, Order
+from sandbox.supplier.documents import Draft, answers, drafts
+from sandbox.supplier.edi import Address, Cancellation, Envelope, Order
 from sandbox.supplier.settings import Settings
 
 _PATH = "/system/v1/edi/x12"
@@ -32,12 +32,21 @@ class Sent:
 
 @dataclass
 class Story:
-    """One order and everything that was said about it."""
+    """One order and everything that was said about it. Of a cancelled one nothing more is sent but
+    `changes`, the answers to its cancellation.
+    """
 
     number: str
     behaviour: str
     received: int = 1
     documents: list[Sent] = field(default_factory=list[Sent])
+    cancelled: bool = False
+    changes: list[Sent] = field(default_factory=list[Sent])
+
+    @property
+    def shipped(self) -> bool:
+        """Whether goods are under way: somebody may know it already."""
+        return any(each.kind == "856" and each.attempts for each in self.documents)
 
 
 @dataclass
@@ -63,7 +72,8 @@ class Mailbox:
 
     def receive(self, body: bytes) -> int:
         """Take an interchange in and return the HTTP status; a resend has no second effect."""
-        envelope, orders = edi.split(body)
+        envelope, wishes = edi.split(body)
+        orders = [each for each in wishes if isinstance(each, Order)]
         known = self._receipts.get(envelope.control)
         if known is not None:
             for story in known.stories:
@@ -75,8 +85,12 @@ class Mailbox:
             planned = plan(story.behaviour, order, dict(self._settings.catalogue))
             fails = fails or planned.fails_after_commit
             self._write(story, order, envelope, planned)
-            self._start(self._deliver(story))
+            self._start(self._deliver(story, story.documents))
         self.stories += stories
+        for wish in wishes:
+            if isinstance(wish, Cancellation):
+                self._cancel(wish, envelope)
+                fails = fails or self.behaviour == "5xx-after-commit"
         self._receipts[envelope.control] = Receipt(stories, 202)
         return 500 if fails else 202
 
@@ -86,9 +100,27 @@ class Mailbox:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _cancel(self, wish: Cancellation, envelope: Envelope) -> None:
+        """Cancel what is not under way; what was never ordered is as good as cancelled."""
+        known = [story for story in self.stories if story.number == wish.number]
+        story = known[-1] if known else Story(wish.number, self.behaviour, received=0)
+        if not known:
+            self.stories.append(story)
+        story.cancelled = not story.shipped
+        drafted = answers(wish, envelope, agreed=story.cancelled)
+        story.changes += self._sealed(drafted, envelope)
+        self._start(self._deliver(story, story.changes))
+
     def _write(self, story: Story, order: Order, envelope: Envelope, planned: Plan) -> None:
+        now = self._settings.clock()
+        drafted = drafts(order, envelope, planned, self._settings, now.date())
+        for sealed in self._sealed(drafted[:: 2 if planned.twice else 1], envelope):
+            again = Sent(sealed.kind, sealed.control, sealed.body)
+            story.documents += [sealed, again] if planned.twice else [sealed]
+
+    def _sealed(self, drafted: list[Draft], envelope: Envelope) -> list[Sent]:
+        """Put each draft into an interchange of its own, addressed to whom `envelope` came from."""
         settings = self._settings
-        now = settings.clock()
         own = settings.own_id or envelope.receiver[1]
         partner = settings.partner_id or envelope.sender[1]
         address = Address(
@@ -101,24 +133,23 @@ class Mailbox:
             group_receiver=envelope.group_sender,
             test=settings.test,
         )
-        last: Sent | None = None
-        for draft in drafts(order, envelope, planned, settings, now.date()):
-            if last and planned.twice and len(story.documents) % 2:
-                story.documents.append(Sent(last.kind, last.control, last.body))
-                continue
-            control = next(self._numbers)
-            body = edi.join(draft.kind, draft.content, address, control, now)
-            last = Sent(draft.kind, control, body)
-            story.documents.append(last)
+        now = settings.clock()
+        numbers = [next(self._numbers) for _ in drafted]
+        return [
+            Sent(draft.kind, control, edi.join(draft.kind, draft.content, address, control, now))
+            for draft, control in zip(drafted, numbers, strict=True)
+        ]
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, story: Story) -> None:
-        for document in story.documents:
+    async def _deliver(self, story: Story, documents: list[Sent]) -> None:
+        for document in documents:
             await asyncio.sleep(self._settings.pace)
+            if story.cancelled and documents is story.documents and document.kind != "997":
+                continue
             wait = self._settings.first_retry
             while not await self._attempt(document):
                 await asyncio.sleep(wait)

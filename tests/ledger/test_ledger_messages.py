@@ -8,6 +8,7 @@ from canonical.errors import IdentityConflict
 from canonical.request import Reference
 from ledger.arrival import Accepted, Departure
 from ledger.ledger import Ledger
+from ledger.message_store import KeptDeparture
 from ledger.submission import Submission, Submitted, hand_in
 from tests.ledger.conftest import Opened
 from tests.ledger.outside import (
@@ -242,10 +243,15 @@ async def test_a_departure_is_kept_once_and_makes_its_story_findable(ledger: Led
         key=f"{row['id']}/850 to the supplier",
         references=(Reference("isa13", "000000042"),),
     )
+    assert await ledger.messages.departure(departure.key) is None
     message = await ledger.messages.keep(departure)
+    kept = await ledger.messages.departure(departure.key)
+    assert kept == KeptDeparture(message=message, sent=False)
     assert await ledger.messages.keep(departure) == message
     assert await ledger.traces.find("000000042") == accepted.transactions[0]
     await ledger.messages.sent(message, b"TA1")
+    kept = await ledger.messages.departure(departure.key)
+    assert kept == KeptDeparture(message=message, sent=True)
     assert (await ledger.messages.kept(message)).body == b"ISA*00*"
     assert await count(ledger, "message", "direction = 'out' and status = 'sent'") == 1
 

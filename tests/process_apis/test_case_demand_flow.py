@@ -8,7 +8,7 @@ import pytest
 
 from canonical.case import SurgicalCase
 from process_apis.case_demand.flow import case_demand
-from process_apis.case_demand.rules import CaseReadiness
+from process_apis.case_demand.rules import CancellationPolicy, CaseReadiness
 from tests.ledger.outside import ended
 from tests.process_apis.conftest import Floor
 
@@ -23,7 +23,7 @@ from tests.process_apis.conftest import Floor
 async def test_a_case_is_reserved_for_on_its_day_at_the_hospital(
     floor: Floor, scheduled_at: datetime, day: date
 ):
-    run = partial(case_demand, records=floor.records, stock=floor.erp)
+    run = partial(case_demand, records=floor.records, stock=floor.erp, policy=CancellationPolicy())
     floor.run("case-demand", "case-scheduled", SurgicalCase, run)
     case = SurgicalCase(
         facility="1710",

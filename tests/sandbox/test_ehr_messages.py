@@ -94,9 +94,13 @@ def test_a_schedule_says_what_becomes_of_the_case(event, change, patient):
 def used(via: str, patient):
     usage = Usage(lines=LINES, at=AT)
     if via == "hl7":
-        return hl7v2.usage_event(read(hl7.charges(usage, CASE, patient, ENVELOPE)), HL7_FEED)
+        (event,), context = hl7v2.usage_facts(
+            read(hl7.charges(usage, CASE, patient, ENVELOPE)), HL7_FEED
+        )
+        return event, context
     document = codec.read(fhir.usage_bundle(usage, CASE, patient, ENVELOPE))
-    return fhir_r4.usage_event(document, FHIR_FEED)
+    (event,), context = fhir_r4.usage_facts(document, FHIR_FEED)
+    return event, context
 
 
 @pytest.mark.parametrize("via", ["hl7", "fhir"])

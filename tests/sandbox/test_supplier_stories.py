@@ -295,6 +295,47 @@ async def test_the_behaviour_is_chosen_for_the_orders_to_come():
     assert unreadable.status_code == 400
 
 
+def cancellation(control: int = 9, number: str = "4500000001") -> bytes:
+    return (
+        order(control=control, number=number)
+        .replace(b"GS*PO", b"GS*PC")
+        .replace(b"ST*850", b"ST*860")
+        .replace(
+            f"BEG*00*SA*{number}**20260104".encode(), f"BCH*01*SA*{number}***20260104".encode()
+        )
+    )
+
+
+async def cancelled(behaviour, before, count):
+    gateway = Gateway()
+    async with supplier(gateway, behaviour=behaviour) as client:
+        if before:
+            await client.post("/edi", content=order())
+            await told(gateway, before)
+        for _ in range(2):
+            assert (await client.post("/edi", content=cancellation())).status_code == 202
+        await told(gateway, count)
+        (shown,) = (await client.get("/sim/orders")).json()["orders"]
+    said = [_only_set(body) for body in gateway.taken]
+    (answer,) = (READERS["865"](each, "SUP-1")[0].facts for each in said if each.code == "865")
+    return gateway.kinds(), answer.accepted, shown["cancelled"]
+
+
+async def test_what_is_not_shipped_is_cancelled_and_nothing_more_comes_of_it():
+    kinds, agreed, gone = await cancelled("ships-later", 2, 4)
+    assert (kinds, agreed, gone) == (["997", "855", "997", "865"], True, True)
+
+
+async def test_what_was_never_ordered_is_as_good_as_cancelled():
+    assert await cancelled("accept", 0, 2) == (["997", "865"], True, True)
+
+
+async def test_what_is_shipped_stays_ordered():
+    kinds, agreed, gone = await cancelled("accept", 3, 6)
+    assert (agreed, gone) == (False, False)
+    assert sorted(kinds) == sorted(["997", "855", "856", "810", "997", "865"])
+
+
 async def test_too_many_interchanges_are_throttled_with_advice():
     gateway = Gateway()
     async with supplier(gateway, limit="2/minute") as client:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import httpx
+import msgspec
 import pytest
 
 from canonical.errors import (
@@ -26,6 +27,7 @@ from canonical.order import OrderLine, PurchaseOrder
 from canonical.request import Reference
 from canonical.supplier import TradingPartner
 from ledger.arrival import Accepted
+from ledger.message_store import KeptDeparture
 from standards.x12.conformance import examined
 from standards.x12.reader import read
 from system_apis.edi.x12.client import X12Sender
@@ -75,6 +77,16 @@ class MemoryLedger:
 
     async def sent(self, message, answer):
         self.answers[message] = answer
+
+    async def departure(self, key):
+        if key not in self.departures:
+            return None
+        return KeptDeparture(message=key, sent=key in self.answers)
+
+    async def heard(self, event, key):
+        facts = [f for kept in self.arrivals for f in kept.announcements]
+        found = [f.facts for f in facts if (f.event, f.key) == (event, key)]
+        return msgspec.json.encode(found[-1]) if found else None
 
 
 @pytest.fixture

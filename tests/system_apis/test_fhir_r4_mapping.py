@@ -17,7 +17,7 @@ from canonical.item import Quantity
 from canonical.usage import UsageEvent
 from standards.fhir import codec
 from system_apis.ehr.fhir_r4.feed import FhirFeed
-from system_apis.ehr.fhir_r4.mapping import charge_item, usage_event
+from system_apis.ehr.fhir_r4.mapping import charge_item, usage_facts
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "fhir_r4"
 CASES = sorted(GOLDEN.glob("*.golden"))
@@ -40,10 +40,11 @@ FEED = FhirFeed(
 
 def meaning(document: bytes) -> str:
     try:
-        event, patient = usage_event(codec.read(document), FEED)
+        facts, patient = usage_facts(codec.read(document), FEED)
     except Failure as failure:
         return f"{failure.slug} at {failure.where}: {failure.detail}"
-    said = msgspec.to_builtins({"event": event, "patient": patient})
+    told = {"event": facts[0]} if len(facts) == 1 else {"events": facts}
+    said = msgspec.to_builtins({**told, "patient": patient})
     return msgspec.json.format(msgspec.json.encode(without_blanks(said)), indent=2).decode()
 
 
@@ -156,7 +157,7 @@ def test_a_charge_without_a_patient_is_the_visits_and_without_both_is_refused():
 def test_a_document_without_a_location_belongs_to_the_feeds_own():
     case = GOLDEN / "refused-location-missing.golden"
     feed = msgspec.structs.replace(FEED, default_location="OR3-STOCK")
-    event, _ = usage_event(codec.read(case.read_text().partition("\n---\n")[0].encode()), feed)
+    (event,), _ = usage_facts(codec.read(case.read_text().partition("\n---\n")[0].encode()), feed)
     assert event.location == "OR3-STOCK"
 
 
@@ -178,7 +179,9 @@ BARE_USE = {
 
 
 def read_by(feed: FhirFeed, document: dict) -> tuple[UsageEvent, PatientContext]:
-    return usage_event(codec.read(msgspec.json.encode(document)), feed)
+    (event,), patient = usage_facts(codec.read(msgspec.json.encode(document)), feed)
+    assert isinstance(event, UsageEvent)
+    return event, patient
 
 
 AT_HOME = msgspec.structs.replace(FEED, default_location="OR3-STOCK")

@@ -7,7 +7,7 @@ import pytest
 
 from canonical.errors import Failure
 from standards.hl7v2.reader import read
-from system_apis.ehr.hl7v2_feed.mapping import surgical_case, usage_event
+from system_apis.ehr.hl7v2_feed.mapping import surgical_case, usage_facts
 from system_apis.ehr.hl7v2_feed.wire import Feed
 
 FEED = Feed(
@@ -31,11 +31,15 @@ GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "hl7v2_feed").glob("*.go
 def outcome(body: bytes) -> object:
     try:
         message = read(body)
-        mapping = surgical_case if message.type == "SIU" else usage_event
-        event, context = mapping(message, FEED)
+        if message.type == "SIU":
+            case, context = surgical_case(message, FEED)
+            facts = (case,)
+        else:
+            facts, context = usage_facts(message, FEED)
     except Failure as failure:
         return f"{failure.slug} at {failure.where}"
-    return msgspec.json.decode(msgspec.json.encode({"event": event, "context": context}))
+    told = {"event": facts[0]} if len(facts) == 1 else {"events": facts}
+    return msgspec.json.decode(msgspec.json.encode({**told, "context": context}))
 
 
 def test_there_are_golden_files():

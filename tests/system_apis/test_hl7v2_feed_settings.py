@@ -5,7 +5,7 @@ import pytest
 
 from canonical.errors import MalformedMessage
 from standards.hl7v2.reader import read
-from system_apis.ehr.hl7v2_feed.mapping import usage_event
+from system_apis.ehr.hl7v2_feed.mapping import usage_facts
 from system_apis.ehr.hl7v2_feed.wire import Feed
 
 DFT = read(
@@ -53,18 +53,18 @@ def test_a_star_serves_every_sender():
 
 def test_without_a_unit_nothing_is_assumed():
     with pytest.raises(MalformedMessage) as caught:
-        usage_event(DFT, msgspec.structs.replace(FEED, default_unit=""))
+        usage_facts(DFT, msgspec.structs.replace(FEED, default_unit=""))
     assert caught.value.where == "FT1[2]-10"
     assert "default-unit" in caught.value.fix
 
 
 def test_which_codes_are_services_is_the_feeds_decision():
-    event, _ = usage_event(DFT, msgspec.structs.replace(FEED, service_systems=()))
+    (event,), _ = usage_facts(DFT, msgspec.structs.replace(FEED, service_systems=()))
     assert [line.codes[0].value for line in event.lines] == ["99213", "A-1"]
-    event, _ = usage_event(DFT, FEED)
+    (event,), _ = usage_facts(DFT, FEED)
     assert [line.codes[0].value for line in event.lines] == ["A-1"]
 
 
 def test_a_line_has_no_reference_unless_the_sender_promises_one():
-    event, _ = usage_event(DFT, FEED)
+    (event,), _ = usage_facts(DFT, FEED)
     assert event.lines[0].reference == ""

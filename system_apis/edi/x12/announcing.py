@@ -7,6 +7,7 @@ from canonical.order import SyntaxVerdict
 from canonical.request import Reference
 from ledger.arrival import Announcement
 from standards.x12.envelope import InterchangeVerdict, TransactionSet
+from system_apis.edi.x12.cancellation import change_answer
 from system_apis.edi.x12.mapping import (
     acknowledgement,
     interchange_rejection,
@@ -32,6 +33,22 @@ def _order_acknowledged(each: TransactionSet, supplier: str) -> Facts:
             facts=answer,
             title=f"Order {answer.order} answered by {supplier}",
             joins=(Reference(SENT_ORDER, f"{supplier}:{answer.order}"),),
+            must_join=True,
+        ),
+    )
+
+
+def _change_answered(each: TransactionSet, supplier: str) -> Facts:
+    answer = change_answer(each, supplier)
+    name = f"{supplier}:{answer.order}"
+    word = "accepted" if answer.accepted else "rejected"
+    return (
+        Announcement(
+            event="order-change-answered",
+            key=name,
+            facts=answer,
+            title=f"Change of order {answer.order} {word} by {supplier}",
+            joins=(Reference(SENT_ORDER, name),),
             must_join=True,
         ),
     )
@@ -93,6 +110,7 @@ def rejection_facts(verdicts: tuple[InterchangeVerdict, ...], supplier: str) -> 
 READERS: Final[dict[str, Callable[[TransactionSet, str], Facts]]] = {
     "855": _order_acknowledged,
     "856": _shipment_notified,
+    "865": _change_answered,
     "810": _invoice_received,
     "997": _verdict_given,
     "999": _verdict_given,

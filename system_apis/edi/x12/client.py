@@ -1,5 +1,5 @@
-"""Sends orders to partners. A document is kept before it leaves, and what is kept is what is sent
-again.
+"""Sends orders to partners, and takes them back. A document is kept before it leaves, and what is
+kept is what is sent again.
 """
 
 import contextlib
@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import httpx
+import msgspec
 
 from canonical.clock import Clock
 from canonical.errors import (
+    AlreadyShipped,
     MalformedMessage,
     UpstreamFailed,
     UpstreamRefused,
@@ -17,7 +19,13 @@ from canonical.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from canonical.order import PurchaseOrder, TransmissionReceipt
+from canonical.order import (
+    ChangeAnswer,
+    OrderCancellation,
+    PurchaseOrder,
+    SyntaxVerdict,
+    TransmissionReceipt,
+)
 from canonical.request import Reference
 from canonical.supplier import TradingPartner
 from ledger.arrival import Departure
@@ -31,6 +39,7 @@ from standards.x12.writer import (
     write,
 )
 from system_apis.edi.x12.announcing import SENT_ORDER
+from system_apis.edi.x12.cancellation import cancellation_860
 from system_apis.edi.x12.mapping import VERSION, purchase_order_850
 
 OnAnswer = Callable[[bytes, str], Awaitable[bytes]]
@@ -42,7 +51,7 @@ _HEADERS: Final = {"content-type": "application/edi-x12"}
 
 
 class X12Sender:
-    """Writes 850s and posts them. `http` gives the client of an endpoint by its name."""
+    """Writes 850s and 860s and posts them. `http` gives the client of an endpoint by its name."""
 
     system: Final = "EDI"
     mapping_version: Final = VERSION
@@ -67,26 +76,87 @@ class X12Sender:
     ) -> TransmissionReceipt:
         """Send `order` as an 850. The same `key` sends the same bytes again, so the partner sees
         a resend and not a second order.
+        """
+        content = OutgoingSet(code="850", segments=purchase_order_850(order, partner))
+        own_name = Reference(SENT_ORDER, f"{partner.supplier}:{order.number}")
+        return await self._send(content, partner, (own_name,), key)
+
+    async def cancel_order(
+        self,
+        order: PurchaseOrder,
+        partner: TradingPartner,
+        sent: TransmissionReceipt | None,
+        /,
+        *,
+        key: str,
+    ) -> OrderCancellation | None:
+        """Undo `send_order`: cancel by an 860, once, and return when the supplier has agreed.
+
+        Raises `UpstreamTimeout` until then, and `AlreadyShipped` where the supplier refuses. An
+        order that was never written under `key` needs no word.
+        """
+        if sent is None and await self._messages.departure(key) is None:
+            return None
+        undoing = f"{key}/undo"
+        told = await self._messages.departure(undoing)
+        if told is None or not told.sent:
+            content = OutgoingSet(code="860", segments=cancellation_860(order, partner))
+            await self._send(content, partner, (), undoing)
+        await self._agreed(order, partner, undoing)
+        return OrderCancellation(order=order.number)
+
+    async def _agreed(self, order: PurchaseOrder, partner: TradingPartner, key: str) -> None:
+        """Return once the supplier has agreed to the 860 of this key; raise what it says else."""
+        number = await self._messages.control_number(f"{partner.supplier}/isa13", key)
+        group = f"{partner.supplier}:{control_number(number)}"
+        said = await self._messages.heard(
+            "order-change-answered", f"{partner.supplier}:{order.number}"
+        )
+        if said is None:
+            verdict = await self._messages.heard("syntax-verdict", group)
+            if verdict and not msgspec.json.decode(verdict, type=SyntaxVerdict).accepted:
+                raise UpstreamRefused(
+                    f"the supplier cannot read the cancellation of order {order.number}",
+                    where=partner.supplier,
+                    fix="cancel by telephone; have the supplier send an 865, then retry",
+                )
+            raise UpstreamTimeout(
+                f"the supplier has not answered the cancellation of order {order.number}",
+                where=partner.supplier,
+                fix="ask the supplier; retry when it has answered",
+            )
+        answer = msgspec.json.decode(said, type=ChangeAnswer)
+        if not answer.accepted:
+            raise AlreadyShipped(
+                f"order {order.number} is not cancelled: {answer.note}",
+                where=partner.supplier,
+                fix="take the goods in and send them back; or agree with the supplier, then retry",
+            )
+
+    async def _send(
+        self,
+        content: OutgoingSet,
+        partner: TradingPartner,
+        references: tuple[Reference, ...],
+        key: str,
+    ) -> TransmissionReceipt:
+        """Keep and post one set in an interchange of its own; the same key, the same bytes.
 
         The group has the interchange's number: a TA1 names only the interchange, and finds it so.
         """
         number = await self._messages.control_number(f"{partner.supplier}/isa13", key)
         interchange, group = control_text(number), str(control_number(number))
-        message = await self._messages.keep(
-            Departure(
-                channel="edi",
-                kind="X12 850",
-                recipient=partner.supplier,
-                body=self._spelled(order, partner, number),
-                key=key,
-                control_id=interchange,
-                references=(
-                    Reference("isa13", interchange),
-                    Reference("x12-group", f"{partner.supplier}:{group}"),
-                    Reference(SENT_ORDER, f"{partner.supplier}:{order.number}"),
-                ),
-            )
+        own_name = Reference("x12-group", f"{partner.supplier}:{group}")
+        departure = Departure(
+            channel="edi",
+            kind=f"X12 {content.code}",
+            recipient=partner.supplier,
+            body=self._spelled(content, partner, number),
+            key=key,
+            control_id=interchange,
+            references=(Reference("isa13", interchange), own_name, *references),
         )
+        message = await self._messages.keep(departure)
         kept = await self._messages.kept(message)
         answer = await self._post(partner.endpoint, kept.body)
         await self._messages.sent(message, answer)
@@ -102,8 +172,7 @@ class X12Sender:
             message=message,
         )
 
-    def _spelled(self, order: PurchaseOrder, partner: TradingPartner, number: int) -> bytes:
-        content = OutgoingSet(code="850", segments=purchase_order_850(order, partner))
+    def _spelled(self, content: OutgoingSet, partner: TradingPartner, number: int) -> bytes:
         return write(
             OutgoingInterchange(
                 sender_qualifier=partner.own_qualifier,

@@ -24,7 +24,7 @@ from standards.x12.envelope import InterchangeVerdict, Segment, TransactionSet
 from standards.x12.writer import plain_text
 from system_apis.edi.x12.invoice import invoice
 from system_apis.edi.x12.ship_notice import ship_notices
-from system_apis.edi.x12.wire import Placed, named, only, placed, supplier_sku_of
+from system_apis.edi.x12.wire import Placed, named, named_code, only, placed, supplier_sku_of
 
 __all__ = [
     "VERSION",
@@ -91,9 +91,9 @@ def purchase_order_850(
         opening.append(["REF", "CT", contract])
     opening += [
         ["DTM", "002", f"{order.needed_on:%Y%m%d}"],
-        ["N1", "BY", "", "92", _code(partner.own_application_id)],
-        ["N1", "SE", "", "92", _code(order.supplier)],
-        ["N1", "ST", "", "92", _code(f"{order.facility}-{order.location}")],
+        ["N1", "BY", "", "92", named_code(partner.own_application_id)],
+        ["N1", "SE", "", "92", named_code(order.supplier)],
+        ["N1", "ST", "", "92", named_code(f"{order.facility}-{order.location}")],
     ]
     lines = [segment for line in order.lines for segment in _order_line(line)]
     total = sum((line.quantity.value for line in order.lines), Decimal())
@@ -111,11 +111,6 @@ def _order_line(line: OrderLine) -> Iterator[Segment]:
     yield segment
     if description := plain_text(line.description):
         yield ["PID", "F", "", "", "", description]
-
-
-def _code(text: str) -> str:
-    """N104 takes two characters at least."""
-    return text.ljust(2, "-")
 
 
 def _spelled(value: Decimal) -> str:

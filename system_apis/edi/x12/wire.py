@@ -136,3 +136,8 @@ def gtin_of(products: dict[str, str]) -> str:
 def supplier_sku_of(products: dict[str, str]) -> str:
     """Return the supplier's own number for the item."""
     return next((products[each] for each in ("VN", "VP", "VC") if products.get(each)), "")
+
+
+def named_code(text: str) -> str:
+    """Return what identifies a party; N104 takes two characters at least."""
+    return text.ljust(2, "-")

@@ -20,7 +20,7 @@ from canonical.context import PatientContext
 from canonical.errors import Failure, IdentityConflict, MalformedMessage, NothingToPost
 from canonical.request import Reference
 from canonical.task import TaskDraft
-from canonical.usage import NothingUsed, UsageEvent
+from canonical.usage import NothingUsed, UsageEvent, UsageReversal
 from ledger.arrival import Announcement, Arrival
 from ledger.message_store import MessageStore
 from ledger.vault import Vault
@@ -36,7 +36,7 @@ from standards.fhir.resources import (
     OutcomeIssue,
 )
 from system_apis.ehr.fhir_r4.feed import FhirFeed
-from system_apis.ehr.fhir_r4.mapping import VERSION, usage_event
+from system_apis.ehr.fhir_r4.mapping import VERSION, usage_facts
 
 _OK: Final = 200
 _CLOCKS_DIFFER: Final = timedelta(hours=24)
@@ -105,7 +105,7 @@ class FhirIntake:
             control_id=name.control_id,
         )
         try:
-            event, patient = usage_event(resource, self._feed)
+            facts, patient = usage_facts(resource, self._feed)
         except NothingToPost:
             nothing = Announcement(
                 event="nothing-used",
@@ -114,16 +114,17 @@ class FhirIntake:
                 title=f"{name.kind} without supplies",
             )
             return msgspec.structs.replace(kept, announcements=(nothing,))
-        _refuse_future(event, self._clock())
+        for fact in facts:
+            _refuse_future(fact, self._clock())
         token = self._vault.new_token()
         return msgspec.structs.replace(
             kept,
-            announcements=(self._announcement(name, event, patient, token),),
+            announcements=tuple(self._announcement(name, fact, patient, token) for fact in facts),
             contexts=((token, patient),),
         )
 
     def _announcement(
-        self, name: _Name, event: UsageEvent, patient: PatientContext, token: str
+        self, name: _Name, fact: UsageEvent | UsageReversal, patient: PatientContext, token: str
     ) -> Announcement:
         facility = self._feed.facility
         encounter = self._vault.pseudonym("encounter", facility, patient.encounter)
@@ -131,12 +132,12 @@ class FhirIntake:
         joins = (Reference("case", case), Reference("encounter", encounter))
         names = (*joins, Reference("fhir", patient.procedure_id))
         return Announcement(
-            event="item-used",
+            event="item-used" if isinstance(fact, UsageEvent) else "usage-reversed",
             key=encounter or case or name.identity,
             facts=msgspec.structs.replace(
-                event, encounter=encounter, case=case, context_token=token
+                fact, encounter=encounter, case=case, context_token=token
             ),
-            title=f"Usage: {event.procedure or 'no procedure named'}",
+            title=_title(fact),
             references=tuple(one for one in names if one.value),
             joins=tuple(one for one in joins if one.value),
         )
@@ -166,8 +167,14 @@ class FhirIntake:
         )
 
 
-def _refuse_future(event: UsageEvent, now: datetime) -> None:
-    if event.occurred_at > now + _CLOCKS_DIFFER:
+def _title(fact: UsageEvent | UsageReversal) -> str:
+    if isinstance(fact, UsageReversal):
+        return "Usage that was entered in error"
+    return f"Usage: {fact.procedure or 'no procedure named'}"
+
+
+def _refuse_future(fact: UsageEvent | UsageReversal, now: datetime) -> None:
+    if fact.occurred_at and fact.occurred_at > now + _CLOCKS_DIFFER:
         raise MalformedMessage(
             "used in the future", where="$", expected="a time of use that has passed"
         )

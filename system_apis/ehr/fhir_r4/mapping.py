@@ -4,12 +4,15 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from canonical.charge import ChargeReview
+import msgspec
+
+from canonical.charge import ChargeCredit, ChargeReview
 from canonical.context import PatientContext
 from canonical.errors import NothingToPost, UnsupportedMessage
-from canonical.usage import UsageEvent
+from canonical.usage import UsageEvent, UsageLine, UsageReversal
 from standards.fhir import moments
 from standards.fhir.resources import (
+    NO_META,
     NO_REFERENCE,
     Annotation,
     ChargeItem,
@@ -25,20 +28,36 @@ from system_apis.ehr.fhir_r4.devices import UCUM
 from system_apis.ehr.fhir_r4.feed import FhirFeed
 from system_apis.ehr.fhir_r4.people import clinician, location, logical, patient_context
 from system_apis.ehr.fhir_r4.references import document
-from system_apis.ehr.fhir_r4.story import Story, lines, story
+from system_apis.ehr.fhir_r4.story import Story, lines, story, wrong_names
 
-VERSION: Final = "fhir-r4/1"
+VERSION: Final = "fhir-r4/2"
 CHARGE_SYSTEM: Final = "urn:suture:charge-line"
 ITEM_SYSTEM: Final = "urn:suture:item"
 
 
-def usage_event(resource: Known, feed: FhirFeed) -> tuple[UsageEvent, PatientContext]:
-    """Say what was used; the pseudonyms and the context token are the door's to add."""
+def usage_facts(
+    resource: Known, feed: FhirFeed
+) -> tuple[tuple[UsageReversal | UsageEvent, ...], PatientContext]:
+    """Say what is taken back and then what was used; pseudonyms and the context token are the
+    door's to add.
+    """
     told = story(document(resource))
-    used = lines(told, feed)
-    if not used:
+    wrong = wrong_names(told)
+    used = lines(told, feed) if told.counts else ()
+    if not (used or wrong):
         raise NothingToPost("no device was used", where="$", expected="at least one device")
-    event = UsageEvent(
+    facts = list[UsageReversal | UsageEvent]()
+    if wrong:
+        facts.append(UsageReversal(facility=feed.facility, names=wrong, source=feed.source))
+    if used:
+        facts.append(_usage(told, used, feed, corrects=bool(wrong)))
+    return tuple(facts), patient_context(told, feed)
+
+
+def _usage(
+    told: Story, used: tuple[UsageLine, ...], feed: FhirFeed, *, corrects: bool
+) -> UsageEvent:
+    return UsageEvent(
         facility=feed.facility,
         location=location(told, feed),
         occurred_at=_occurred_at(told, feed),
@@ -46,8 +65,8 @@ def usage_event(resource: Known, feed: FhirFeed) -> tuple[UsageEvent, PatientCon
         source=feed.source,
         procedure=_procedure_code(told, feed),
         clinician=clinician(told),
+        corrects=corrects,
     )
-    return event, patient_context(told, feed)
 
 
 def charge_item(charge: ChargeReview, line: int, patient: PatientContext, key: str) -> ChargeItem:
@@ -80,6 +99,31 @@ def charge_item(charge: ChargeReview, line: int, patient: PatientContext, key: s
         service=_each(logical("Procedure", patient.procedure_id)),
         account=_each(logical("Account", patient.account)),
         note=(Annotation(text=trace),) if trace else (),
+    )
+
+
+def charge_name(key: str, line: int) -> str:
+    """Return the identifier (`system|value`) of charge line `line` of this idempotency key."""
+    return f"{CHARGE_SYSTEM}|{key}/{line}"
+
+
+def credit_item(charged: ChargeItem, credit: ChargeCredit, name: str) -> ChargeItem:
+    """Return what takes back a recorded charge in part, or after its review: as much of it with the
+    other sign, for the reviewer to see. `name` is the idempotency key and the line.
+    """
+    return msgspec.structs.replace(
+        charged,
+        id="",
+        meta=NO_META,
+        status="planned",
+        identifier=(Identifier(system=CHARGE_SYSTEM, value=name),),
+        quantity=Quantity(
+            value=-credit.quantity.value,
+            unit=credit.quantity.unit,
+            system=UCUM,
+            code=units.to_ucum(credit.quantity.unit),
+        ),
+        note=(*charged.note, Annotation(text=f"takes back ChargeItem/{credit.id}")),
     )
 
 

@@ -98,16 +98,20 @@ def last_segment(reference: Reference) -> str:
 
 
 def own_name(part: Contained) -> str:
-    """Return the name the sender gives a resource: Type/id, a use's identifier, or its fullUrl.
+    """Return the name the sender gives a resource, the most lasting one; '' where it gives none."""
+    return next(iter(own_names(part)), "")
+
+
+def own_names(part: Contained) -> tuple[str, ...]:
+    """Return the names the sender gives a resource: Type/id, a use's identifiers, its fullUrl.
 
     Other identifiers are left alone, as they may be a patient's. A contained resource has a name
     inside its container only, and a body without any has none.
     """
     described, resource = part.description, part.resource
     if ".contained[" in part.where:
-        return ""
-    if described.id:
-        return f"{described.resource_type}/{described.id}"
+        return ()
+    literal = f"{described.resource_type}/{described.id}" if described.id else ""
     identifiers = resource.identifier if isinstance(resource, DeviceUseStatement) else ()
-    first = next((one for one in identifiers if one.value), None)
-    return f"{first.system}|{first.value}" if first else part.full_url
+    named = (f"{one.system}|{one.value}" for one in identifiers if one.value)
+    return tuple(name for name in (literal, *named, part.full_url) if name)

@@ -5,9 +5,10 @@
   usedReference, unless a statement speaks of the same device.
 - Each usedCode.
 
-Entered in error, not done, intended, stopped or on hold is refused whole: a correction is a new
-fact that the sender must state. A device in the document that nothing points at is refused too:
-it may have been used, and nothing is dropped here.
+Entered in error takes back what was reported under the resource's own name, also where other parts
+of the document still count. Not done, intended, stopped or on hold is refused whole. A device in
+the document that nothing points at is refused too: it may have been used, and nothing is dropped
+here.
 """
 
 from collections import Counter
@@ -27,10 +28,11 @@ from system_apis.ehr.fhir_r4.devices import (
     quantity_used,
 )
 from system_apis.ehr.fhir_r4.feed import FhirFeed
-from system_apis.ehr.fhir_r4.references import Document, own_name
+from system_apis.ehr.fhir_r4.references import Document, own_name, own_names
 
 _STATEMENT_COUNTS: Final = frozenset({"active", "completed"})
 _PROCEDURE_COUNTS: Final = frozenset({"completed", "in-progress"})
+_WRONG: Final = "entered-in-error"
 _NOT_USED: Final = frozenset({"explanted", "manipulated"})
 _USED_ELSEWHERE: Final = frozenset(
     {"MedicationAdministration", "MedicationDispense", "SupplyDelivery", "DeviceUsage"}
@@ -43,6 +45,11 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     part: Contained
     use: DeviceUseStatement
 
+    @property
+    def counts(self) -> bool:
+        """Whether it says that something was used."""
+        return self.use.status in _STATEMENT_COUNTS
+
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a document that say what happened."""
@@ -51,6 +58,13 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     statements: tuple[Statement, ...]
     part: Contained | None = None
     procedure: Procedure | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether anything in it may have been used."""
+        if self.procedure is not None and self.procedure.status != _WRONG:
+            return True
+        return any(statement.counts for statement in self.statements)
 
 
 def story(whole: Document) -> Story:
@@ -86,6 +100,9 @@ def lines(told: Story, feed: FhirFeed) -> tuple[UsageLine, ...]:
     mentioned = set[str]()
     for statement in told.statements:
         where = f"{statement.part.where}.device"
+        if not statement.counts:
+            mentioned.add(_device(told, statement))
+            continue
         device, line = _line(told, statement.part, statement.use.device, where, feed)
         quantity = quantity_used(statement.use, feed, statement.part.where)
         reference = own_name(statement.part)
@@ -96,6 +113,34 @@ def lines(told: Story, feed: FhirFeed) -> tuple[UsageLine, ...]:
     _refuse_loose_devices(told, mentioned)
     _refuse_one_serial_twice(used)
     return tuple(used)
+
+
+def wrong_names(told: Story) -> tuple[tuple[str, ...], ...]:
+    """Return the sender's names of each resource that was entered in error."""
+    wrong = [statement.part for statement in told.statements if not statement.counts]
+    if told.part is not None and told.procedure is not None and told.procedure.status == _WRONG:
+        wrong.append(told.part)
+        if any(statement.counts for statement in told.statements):
+            raise UnsupportedMessage(
+                "devices used in a procedure that was entered in error",
+                where=f"{told.part.where}.status",
+                expected="every use of it entered in error too, or moved to another procedure",
+            )
+    for part in wrong:
+        if not own_names(part):
+            raise MalformedMessage(
+                "nothing says which resource was entered in error",
+                where=part.where,
+                expected="an id, or an identifier of the use",
+            )
+    return tuple(own_names(part) for part in wrong)
+
+
+def _device(told: Story, statement: Statement) -> str:
+    """Return the name under which the device of a statement is counted."""
+    target = told.document.target(statement.use.device, statement.part)
+    identifier = statement.use.device.identifier
+    return target.where if target is not None else f"{identifier.system}|{identifier.value}"
 
 
 def _procedure_lines(
@@ -152,17 +197,18 @@ def _line(
 
 def _refuse_what_did_not_happen(told: Story) -> None:
     claims = [
-        (statement.part.where, statement.use.status in _STATEMENT_COUNTS)
+        (statement.part.where, statement.use.status in _STATEMENT_COUNTS | {_WRONG})
         for statement in told.statements
     ]
     if told.part is not None and told.procedure is not None:
-        claims.append((told.part.where, told.procedure.status in _PROCEDURE_COUNTS))
+        known = _PROCEDURE_COUNTS | {_WRONG}
+        claims.append((told.part.where, told.procedure.status in known))
     for where, happened in claims:
         if not happened:
             raise UnsupportedMessage(
                 "this status reports no usage",
                 where=f"{where}.status",
-                expected="completed, or active and in-progress",
+                expected="completed, or active and in-progress; or entered-in-error",
             )
 
 

@@ -15,17 +15,17 @@ from system_apis.ehr.hl7v2_feed.devices import Device, at_place, devices, identi
 from system_apis.ehr.hl7v2_feed.places import Place, first_of
 from system_apis.ehr.hl7v2_feed.wire import CHARGES, CREDITS, MONEY_ONLY, UDI_SYSTEMS, Feed
 
+_KINDS = "CG or CR"
 _CODE_ORDER = ("gtin", "hibcc", "iccbba", "erp", "supplier-sku", "catalogue", "ehr")
-_REVERSE = "reverse the goods movement of the original usage in the ERP, then abandon this"
 
 
 def usage_lines(group: Group, feed: Feed, issuer: str) -> list[UsageLine]:
-    """Return the usage lines of one FT1; none where it charges no supply."""
+    """Return the usage lines of one FT1, charged or taken back; none where it is of no supply."""
     charge = group.leader
     kind = charge.plain(6).upper()
     if kind in MONEY_ONLY:
         return []
-    if kind not in CHARGES:
+    if kind not in CHARGES | CREDITS:
         raise _not_a_charge(charge, kind)
     found = devices(group, feed)
     if not found and charge.plain(7, 3).upper() in feed.service_systems:
@@ -49,6 +49,12 @@ def usage_lines(group: Group, feed: Feed, issuer: str) -> list[UsageLine]:
     ]
 
 
+def takes_back(charge: Segment) -> bool:
+    """Say whether an FT1 is a credit: by its type, or by a quantity below zero."""
+    amount = number(Place(charge, 10).value or "1", charge.place(10))
+    return charge.plain(6).upper() in CREDITS or amount < 0
+
+
 def _reference(group: Group, feed: Feed) -> str:
     """Return the sender's id of the line where the feed says that it has one."""
     place = feed.places.get("line-reference", "")
@@ -58,12 +64,8 @@ def _reference(group: Group, feed: Feed) -> str:
 def _not_a_charge(charge: Segment, kind: str) -> Failure:
     where = charge.place(6)
     if not kind:
-        return MalformedMessage(MISSING, where=where, expected="CG")
-    if kind in CREDITS:
-        return UnsupportedMessage(
-            "a credit takes back a usage", where=where, expected="CG", fix=_REVERSE
-        )
-    return UnsupportedMessage("not a transaction type of table 0017", where=where, expected="CG")
+        return MalformedMessage(MISSING, where=where, expected=_KINDS)
+    return UnsupportedMessage("not a transaction type of table 0017", where=where, expected=_KINDS)
 
 
 def _codes(charge: Segment, feed: Feed, issuer: str) -> tuple[ItemCode, ...]:
@@ -91,22 +93,17 @@ def _ordered(codes: tuple[ItemCode, ...], charge: Segment) -> tuple[ItemCode, ..
 
 
 def _amount(charge: Segment, parts: list[Device]) -> Decimal:
-    """Return the quantity of each line: FT1-10, or one each where it counts several devices."""
+    """Return the quantity of each line: FT1-10, or one each where it counts several devices. Its
+    sign says what `takes_back` says.
+    """
     where = charge.place(10)
-    amount = number(Place(charge, 10).required(where), where)
-    if amount < 0:
-        raise UnsupportedMessage(
-            "a negative quantity takes back a usage",
-            where=where,
-            expected="a quantity above zero",
-            fix=_REVERSE,
-        )
+    amount = abs(number(Place(charge, 10).required(where), where))
     counted = len(parts) > 1 or bool(parts[0].serial)
     if not amount or (counted and amount != len(parts)):
         raise MalformedMessage(
             "the quantity does not fit the devices",
             where=where,
-            expected=str(len(parts)) if counted else "above zero",
+            expected=str(len(parts)) if counted else "not zero",
         )
     return Decimal(1) if counted else amount
 

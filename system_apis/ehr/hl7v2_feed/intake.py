@@ -31,7 +31,7 @@ from canonical.errors import (
 )
 from canonical.request import Reference
 from canonical.task import TaskDraft
-from canonical.usage import NothingUsed, UsageEvent
+from canonical.usage import NothingUsed, UsageEvent, UsageReversal
 from ledger.arrival import Announcement, Arrival
 from ledger.message_store import MessageStore
 from ledger.vault import Vault
@@ -45,7 +45,7 @@ from standards.hl7v2.acknowledgement import (
 )
 from standards.hl7v2.message import Message
 from standards.hl7v2.reader import read
-from system_apis.ehr.hl7v2_feed.mapping import VERSION, surgical_case, usage_event
+from system_apis.ehr.hl7v2_feed.mapping import VERSION, surgical_case, usage_facts
 from system_apis.ehr.hl7v2_feed.wire import Feed
 
 UNREADABLE = "unreadable"
@@ -186,7 +186,7 @@ class Hl7Intake:
             names = self._names(context, feed)
             return (_case_announced(case, names, message),), ((names.token, context),)
         try:
-            event, context = usage_event(message, feed)
+            facts, context = usage_facts(message, feed)
         except NothingToPost:
             if message.first("FT1") is None:
                 raise
@@ -198,7 +198,8 @@ class Hl7Intake:
             )
             return (nothing,), ()
         names = self._names(context, feed)
-        return (_usage_announced(event, names, message),), ((names.token, context),)
+        told = tuple(_usage_announced(each, names, message) for each in facts)
+        return told, ((names.token, context),)
 
     def _feed(self, message: Message) -> Feed:
         facility = message.text("MSH", 4, 1, 1)
@@ -244,16 +245,21 @@ def _case_announced(case: SurgicalCase, names: _Names, message: Message) -> Anno
     )
 
 
-def _usage_announced(event: UsageEvent, names: _Names, message: Message) -> Announcement:
-    facts = msgspec.structs.replace(
-        event, case=names.case, encounter=names.encounter, context_token=names.token
-    )
+def _usage_announced(
+    fact: UsageEvent | UsageReversal, names: _Names, message: Message
+) -> Announcement:
+    """Announce usage, or that it is taken back; what is of one encounter is dealt with in order."""
+    title = f"Credit: {len(fact.lines)} item(s)"
+    if isinstance(fact, UsageEvent):
+        title = f"Usage: {len(fact.lines)} item(s) at {fact.location}"
     joins = (Reference("case", names.case), Reference("encounter", names.encounter))
     return Announcement(
-        event="item-used",
+        event="item-used" if isinstance(fact, UsageEvent) else "usage-reversed",
         key=names.encounter or names.case,
-        facts=facts,
-        title=f"Usage: {len(event.lines)} item(s) at {event.location}",
+        facts=msgspec.structs.replace(
+            fact, case=names.case, encounter=names.encounter, context_token=names.token
+        ),
+        title=title,
         references=_references(names, message),
         joins=tuple(one for one in joins if one.value),
     )

@@ -4,13 +4,16 @@ Patient-linked values (PID, visit, account, case number, PR1-19) go into the Pat
 A value that is missing or ambiguous is a failure that names its field, never a default.
 """
 
+from datetime import datetime
+from typing import NamedTuple
+
 from canonical.case import CaseChange, SurgicalCase
 from canonical.context import PatientContext
 from canonical.errors import MalformedMessage, NothingToPost, UnknownLocation, UnsupportedMessage
-from canonical.usage import UsageEvent, UsageLine
+from canonical.usage import UsageEvent, UsageLine, UsageReversal
 from standards.hl7v2.acknowledgement import MISSING
 from standards.hl7v2.message import Group, Message, Segment
-from system_apis.ehr.hl7v2_feed.charges import usage_lines
+from system_apis.ehr.hl7v2_feed.charges import takes_back, usage_lines
 from system_apis.ehr.hl7v2_feed.devices import at_place
 from system_apis.ehr.hl7v2_feed.places import (
     DAY,
@@ -29,7 +32,7 @@ from system_apis.ehr.hl7v2_feed.wire import (
     Feed,
 )
 
-VERSION = "hl7v2-feed/1"
+VERSION = "hl7v2-feed/2"
 
 _AFTER_CHARGES = frozenset({"GT1", "IN1", "ACC"})
 
@@ -56,38 +59,75 @@ def surgical_case(message: Message, feed: Feed) -> tuple[SurgicalCase, PatientCo
     return case, _context(message, number)
 
 
-def usage_event(message: Message, feed: Feed) -> tuple[UsageEvent, PatientContext]:
-    """Map DFT P03 and P11 (HL7 v2 6.4): each charge with its segments becomes usage lines."""
+def usage_facts(
+    message: Message, feed: Feed
+) -> tuple[tuple[UsageReversal | UsageEvent, ...], PatientContext]:
+    """Map DFT P03 and P11 (HL7 v2 6.4): each charge with its segments becomes usage lines, each
+    credit lines that are taken back. Where a message has both it is a correction: what it takes
+    back comes first.
+    """
     _admit(message, feed)
     if message.event not in USAGE_EVENTS:
         raise UnsupportedMessage("not a charge event", where="MSH-9.2", expected="P03 or P11")
     issuer = message.text("MSH", 4, 1, 1)
-    groups = list[Group]()
-    lines = list[UsageLine]()
+    charged, credited = list[_Charge](), list[_Charge]()
     for group in message.groups("FT1", until=_AFTER_CHARGES):
-        found = usage_lines(group, feed, issuer)
-        lines += found
-        groups += [group] if found else []
-    if not lines:
+        if found := usage_lines(group, feed, issuer):
+            kept = credited if takes_back(group.leader) else charged
+            kept.append(_Charge(group, found))
+    if not (charged or credited):
         raise NothingToPost(
             "no charge names a supply", where="FT1", expected="an FT1 of type CG with an item"
         )
-    procedure = _procedure(message, groups)
-    event = UsageEvent(
+    facts = list[UsageReversal | UsageEvent]()
+    if credited:
+        facts.append(_reversal(message, credited, feed))
+    if charged:
+        facts.append(_usage(message, charged, feed, corrects=bool(credited)))
+    groups = [one.group for one in (*charged, *credited)]
+    return tuple(facts), _charged_context(message, groups, feed)
+
+
+class _Charge(NamedTuple):
+    """One FT1 with its segments, and the lines it charges or takes back."""
+
+    group: Group
+    lines: list[UsageLine]
+
+
+def _source(message: Message) -> str:
+    return f"{message.text('MSH', 3, 1, 1)}|{message.text('MSH', 4, 1, 1)}"
+
+
+def _reversal(message: Message, credited: list[_Charge], feed: Feed) -> UsageReversal:
+    return UsageReversal(
+        facility=feed.facility,
+        occurred_at=_earliest(credited, feed),
+        lines=tuple(line for one in credited for line in one.lines),
+        source=_source(message),
+    )
+
+
+def _usage(message: Message, charged: list[_Charge], feed: Feed, *, corrects: bool) -> UsageEvent:
+    groups = [one.group for one in charged]
+    return UsageEvent(
         facility=feed.facility,
         location=_charged_location(message, groups, feed),
-        occurred_at=min(
-            Place(one.leader, 4).moment(one.leader.place(4), feed, DAY) for one in groups
-        ),
-        lines=tuple(lines),
-        source=f"{message.text('MSH', 3, 1, 1)}|{issuer}",
-        procedure=procedure.value,
+        occurred_at=_earliest(charged, feed),
+        lines=tuple(line for one in charged for line in one.lines),
+        source=_source(message),
+        procedure=_procedure(message, groups).value,
         clinician=first_of(*(Place(one.leader, 20) for one in groups)).value,
         cost_center=_only(
             {Place(one.leader, 13).value for one in groups} - {""}, "FT1-13", "departments"
         ),
+        corrects=corrects,
     )
-    return event, _charged_context(message, groups, feed)
+
+
+def _earliest(charges: list[_Charge], feed: Feed) -> datetime:
+    leaders = (one.group.leader for one in charges)
+    return min(Place(one, 4).moment(one.place(4), feed, DAY) for one in leaders)
 
 
 def _admit(message: Message, feed: Feed) -> None:

@@ -7,6 +7,8 @@ lost, the next call with the same key finds what was committed.
 
 import asyncio
 
+import msgspec
+
 from canonical.charge import CostPosting, PostedJournal
 from canonical.errors import StateConflict, UpstreamGarbled
 from canonical.invoice import Invoice, InvoiceLine, PostedInvoice
@@ -17,6 +19,7 @@ from system_apis.erp.s4hana.purchasing import Purchasing
 
 _INVOICE = "API_SUPPLIERINVOICE_PROCESS_SRV/A_SupplierInvoice"
 _INVOICE_ITEM = "API_SUPPLIERINVOICE_PROCESS_SRV/A_SuplrInvcItemPurOrdRef"
+_CANCEL_INVOICE = "API_SUPPLIERINVOICE_PROCESS_SRV/Cancel"
 _JOURNAL = "API_OPLACCTGDOCITEMCUBE_SRV/A_OperationalAcctgDocItemCube"
 
 
@@ -42,6 +45,15 @@ class S4Hana(Purchasing):
             raise UpstreamGarbled("a confirmed journal entry cannot be read back")
         return found
 
+    async def take_back_cost(
+        self, posting: CostPosting, done: PostedJournal | None, /, *, key: str
+    ) -> PostedJournal | None:
+        """Undo `post_cost`: the opposite entry, if there is one under `key`."""
+        if done is None and await self._journal(codes.reference(key, 16)) is None:
+            return None
+        opposite = msgspec.structs.replace(posting, takes_back=not posting.takes_back)
+        return await self.post_cost(opposite, key=codes.undoing(key))
+
     async def invoiced(self, order: str, besides: str = "") -> tuple[InvoiceLine, ...]:
         """Return what posted invoices bill of an order, in its units; not what is billed by the one
         with the supplier's number `besides`: an invoice at hand may have been posted already.
@@ -61,12 +73,8 @@ class S4Hana(Purchasing):
         """Post a supplier's invoice; one that others entered under its number is a conflict."""
         mark = codes.reference(key, 16)
         order = await self.order(invoice.order)
-        number = codes.invoice_number(invoice.number)
-        found = await self._odata.rows(
-            _INVOICE,
-            wire.Many[wire_finance.InvoiceDocument],
-            filter=where(InvoicingParty=invoice.supplier, SupplierInvoiceIDByInvcgParty=number),
-        )
+        entered = await self._entered(invoice)
+        found = [each for each in entered if not each.IsReversed]
         if found and found[0].AssignmentReference != mark:
             raise StateConflict(
                 f"invoice {invoice.number} is already in the ERP as {found[0].SupplierInvoice}",
@@ -79,6 +87,36 @@ class S4Hana(Purchasing):
             _INVOICE, document, wire.One[wire_finance.InvoiceDocument]
         )
         return finance.posted_invoice(created)
+
+    async def take_back_invoice(
+        self, invoice: Invoice, done: PostedInvoice | None, /, *, key: str
+    ) -> PostedInvoice | None:
+        """Undo `post_invoice`: reverse the document that `key` marks, if it stands."""
+        del done
+        mark = codes.reference(key, 16)
+        mine = [each for each in await self._entered(invoice) if each.AssignmentReference == mark]
+        if not mine:
+            return None
+        posted = mine[0]
+        name = {"SupplierInvoice": posted.SupplierInvoice, "FiscalYear": posted.FiscalYear}
+        if not posted.IsReversed:
+            await self._odata.call(
+                _CANCEL_INVOICE,
+                PostingDate=f"datetime'{self._clock().date()}T00:00:00'",
+                ReversalReason=f"'{self._settings.reversal_reason}'",
+                **{part: f"'{value}'" for part, value in name.items()},
+            )
+            posted = await self._invoice(posted.SupplierInvoice, posted.FiscalYear)
+        return finance.reversed_invoice(posted)
+
+    async def _entered(self, invoice: Invoice) -> tuple[wire_finance.InvoiceDocument, ...]:
+        """Return what was entered under the supplier's number of an invoice."""
+        number = codes.invoice_number(invoice.number)
+        return await self._odata.rows(
+            _INVOICE,
+            wire.Many[wire_finance.InvoiceDocument],
+            filter=where(InvoicingParty=invoice.supplier, SupplierInvoiceIDByInvcgParty=number),
+        )
 
     async def _invoice(self, number: str, year: str) -> wire_finance.InvoiceDocument:
         path = keyed(_INVOICE, SupplierInvoice=number, FiscalYear=year)

@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 SERVICES = "/sap/opu/odata/sap/"
 JOURNAL = "/sap/bc/srt/scs_ext/sap/journalentrycreaterequestconfi"
+_LITERAL = "'"
 _TOKEN = "x-csrf-token"  # noqa: S105  the name of a header
 
 _REFUSALS: dict[str, type[BusinessFailure | CallerFailure]] = {
@@ -127,6 +128,11 @@ class ODataSession:
         response = await self._write("DELETE", path, b"")
         if response.status_code != HTTPStatus.NOT_FOUND:
             _accepted(response)
+
+    async def call(self, name: str, **parameters: str) -> None:
+        """Call a function import that changes something (OData V2, 2.2.5.4). Not idempotent."""
+        pairs = (f"{key}={quote(value, safe=_LITERAL)}" for key, value in parameters.items())
+        _accepted(await self._write("POST", f"{name}?{'&'.join(pairs)}", b""))
 
     async def soap(self, envelope: str) -> None:
         """Post a journal entry; a confirmation of severity 3 is a refusal in the vendor's words."""

@@ -1,13 +1,14 @@
 """Purchasing in S/4HANA: requisitions, orders and their receipts."""
 
 from canonical.errors import (
+    AlreadyShipped,
     InvalidRequest,
     NotFound,
     StateConflict,
     UnknownOrder,
     UpstreamGarbled,
 )
-from canonical.order import PurchaseOrder
+from canonical.order import OrderCancellation, PurchaseOrder
 from canonical.requisition import PricedRequisition
 from canonical.shipment import PostedReceipt, Receipt
 from system_apis.erp.s4hana import wire
@@ -24,6 +25,7 @@ _MOVEMENT_ITEM = "API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentItem"
 _WHOLE_ORDER = "to_PurchaseOrderItem,to_PurchaseOrderItem/to_ScheduleLine"
 _MARK_LENGTH = 12
 _DELETED = "X"
+_ITEM_DELETED = "L"
 _ANY_VERSION = "*"
 _READINGS = 3
 
@@ -66,7 +68,7 @@ class Purchasing(StockRoom):
         self, requisition: PricedRequisition, *, key: str
     ) -> PricedRequisition:
         """Keep a checked requisition in the ERP; the result carries its number."""
-        mark = f"Suture {codes.reference(key, 16)}"
+        mark = _requisition_mark(key)
         shape = wire.One[wire.RequisitionDocument]
         found = await self._odata.rows(
             _REQUISITION,
@@ -102,6 +104,22 @@ class Purchasing(StockRoom):
             fix="retry when nobody works on it in the ERP",
         )
 
+    async def take_back_requisition(
+        self, requisition: PricedRequisition, done: PricedRequisition | None, /, *, key: str
+    ) -> PricedRequisition | None:
+        """Undo `raise_requisition`: withdraw what was raised under `key`, if anything was."""
+        known = done
+        if known is None:
+            found = await self._odata.rows(
+                _REQUISITION,
+                wire.Many[wire.RequisitionDocument],
+                filter=where(PurReqnDescription=_requisition_mark(key)),
+            )
+            known = purchasing.raised(requisition, found[0]) if found else None
+        if known is None:
+            return None
+        return await self.withdraw_requisition(known, key=codes.undoing(key))
+
     async def _requisition_items(self, number: str) -> tuple[wire.KeptRequisitionItem, ...]:
         rows = await self._odata.rows(
             _REQUISITION_ITEM,
@@ -128,6 +146,35 @@ class Purchasing(StockRoom):
         created = await self._odata.create(_ORDER, document, wire.One[wire.OrderDocument])
         return await self.order(created.PurchaseOrder)
 
+    async def cancel_order(
+        self, requisition: PricedRequisition, done: PurchaseOrder | None, /, *, key: str
+    ) -> OrderCancellation | None:
+        """Undo `place_order`: delete every item of the order; what was requested is open again.
+        Deleting twice is deleting once. An order whose goods have come is `AlreadyShipped`.
+        """
+        del requisition
+        number = done.number if done else ""
+        if not number:
+            found = await self._odata.rows(
+                _ORDER,
+                wire.Many[wire.OrderDocument],
+                filter=where(CorrespncInternalReference=codes.reference(key, _MARK_LENGTH)),
+            )
+            number = found[0].PurchaseOrder if found else ""
+        if not number:
+            return None
+        if await self.receipts(number):
+            raise AlreadyShipped(
+                f"goods of order {number} have been received",
+                fix="send the goods back and reverse their receipt, then retry",
+            )
+        change = wire.ItemChange(PurchasingDocumentDeletionCode=_ITEM_DELETED)
+        order = await self.order(number)
+        for line in order.lines:
+            path = keyed(_ORDER_ITEM, PurchaseOrder=number, PurchaseOrderItem=str(line.line))
+            await self._odata.change(path, change, _ANY_VERSION)
+        return OrderCancellation(order=number)
+
     async def close_lines(self, order: PurchaseOrder, *, key: str) -> PurchaseOrder:
         """Expect no more goods for the lines given here. Saying it twice is saying it once, so the
         key needs no mark.
@@ -149,6 +196,17 @@ class Purchasing(StockRoom):
         if posted is None:
             document = stock.goods_receipt(receipt, order, mark)
             posted = await self._odata.create(_MOVEMENT, document, wire.One[wire.MaterialDocument])
+        return await self._taken_in(posted)
+
+    async def take_back_receipt(
+        self, receipt: Receipt, order: PurchaseOrder, done: PostedReceipt | None, /, *, key: str
+    ) -> PostedReceipt | None:
+        """Undo `post_receipt`: what came in under `key` goes out of stock and is awaited again."""
+        del receipt, order
+        posted = await self._reversed((done.document, done.year) if done else None, key)
+        return None if posted is None else await self._taken_in(posted)
+
+    async def _taken_in(self, posted: wire.MaterialDocument) -> PostedReceipt:
         rows = await self._odata.rows(
             _MOVEMENT_ITEM,
             wire.Many[wire.MaterialDocumentItem],
@@ -167,3 +225,7 @@ class Purchasing(StockRoom):
             line.Material for row in rows for line in row.to_PurchaseOrderItem.results
         )
         return tuple(purchasing.order(row, items) for row in rows)
+
+
+def _requisition_mark(key: str) -> str:
+    return f"Suture {codes.reference(key, 16)}"

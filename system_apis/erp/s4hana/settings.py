@@ -27,6 +27,7 @@ class S4Settings(
     tax_code: str = "I0"
     expense_account: str = "51600000"
     case_cost_account: str = "51650000"
+    reversal_reason: str = "01"
     user: str = "GATEWAY"
     budget_service: str = "ZBUDGET_AVAILABILITY_SRV/CostCenterBudgetSet"
     kinds: dict[str, ItemKind] = msgspec.field(

@@ -8,7 +8,7 @@ from canonical.inventory import Lot, Movement, PostedMovement, Reservation, Stoc
 from canonical.item import Item, ItemId
 from system_apis.erp.s4hana import wire, wire_finance
 from system_apis.erp.s4hana.catalogue import Catalogue
-from system_apis.erp.s4hana.mapping import codes, finance, stock
+from system_apis.erp.s4hana.mapping import codes, finance, reversals, stock
 from system_apis.erp.s4hana.odata import keyed, where
 
 _STOCK = "API_MATERIAL_STOCK_SRV/A_MatlStkInAcctMod"
@@ -104,6 +104,20 @@ class StockRoom(Catalogue):
         await self._odata.delete(keyed(_RESERVATION, Reservation=reservation.number))
         return reservation
 
+    async def unreserve(
+        self, reservation: Reservation, done: Reservation | None, /, *, key: str
+    ) -> Reservation | None:
+        """Undo `reserve`: give back what was promised under `key`, if anything was."""
+        known = done
+        if known is None:
+            found = await self._odata.rows(
+                _RESERVATION,
+                wire.Many[wire.ReservationDocument],
+                filter=where(GoodsRecipientName=codes.reference(key, _MARK_LENGTH)),
+            )
+            known = stock.reserved(reservation, found[0]) if found else None
+        return None if known is None else await self.release(known, key=codes.undoing(key))
+
     async def post_movement(self, movement: Movement, *, key: str) -> PostedMovement:
         """Issue to a cost centre, or take back; the value is what the accounting document moved."""
         mark = codes.reference(key, 16)
@@ -112,6 +126,52 @@ class StockRoom(Catalogue):
             promised = await self._promised(movement.reservation)
             document = stock.goods_issue(movement, promised, mark)
             posted = await self._odata.create(_MOVEMENT, document, wire.One[wire.MaterialDocument])
+        return await self._valued(posted)
+
+    async def take_back_movement(
+        self, movement: Movement, done: PostedMovement | None, /, *, key: str
+    ) -> PostedMovement | None:
+        """Undo `post_movement`: bring back what is still gone of what was posted under `key`."""
+        del movement
+        posted = await self._reversed((done.document, done.year) if done else None, key)
+        return None if posted is None else await self._valued(posted)
+
+    async def _reversed(
+        self, name: tuple[str, str] | None, key: str
+    ) -> wire.MaterialDocument | None:
+        """Reverse what is left of a material document: the named one, or that which `key` marks."""
+        mark = codes.reference(codes.undoing(key), 16)
+        done_before = await self._marked(mark)
+        if done_before is not None:
+            return done_before
+        if name is None:
+            known = await self._marked(codes.reference(key, 16))
+            if known is None:
+                return None
+            name = (known.MaterialDocument, known.MaterialDocumentYear)
+        shape = wire.Many[wire.MaterialDocumentItem]
+        posted, gone = await asyncio.gather(
+            self._odata.rows(
+                _MOVEMENT_ITEM,
+                shape,
+                filter=where(MaterialDocumentYear=name[1], MaterialDocument=name[0]),
+                expand="to_SerialNumbers",
+            ),
+            self._odata.rows(
+                _MOVEMENT_ITEM,
+                shape,
+                filter=where(
+                    ReversedMaterialDocument=name[0], ReversedMaterialDocumentYear=name[1]
+                ),
+                expand="to_SerialNumbers",
+            ),
+        )
+        document = reversals.reversal(posted, gone, self._clock().date(), mark)
+        if document is None:
+            return None
+        return await self._odata.create(_MOVEMENT, document, wire.One[wire.MaterialDocument])
+
+    async def _valued(self, posted: wire.MaterialDocument) -> PostedMovement:
         journal = await self._odata.rows(
             _JOURNAL,
             wire.Many[wire_finance.JournalItem],

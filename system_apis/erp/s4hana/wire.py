@@ -141,6 +141,10 @@ class MaterialDocumentItem(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     GoodsMovementType: str
     MaterialDocument: str = ""
     MaterialDocumentYear: str = ""
+    MaterialDocumentItem: str = ""
+    ReversedMaterialDocument: str = ""
+    ReversedMaterialDocumentYear: str = ""
+    ReversedMaterialDocumentItem: str = ""
     Batch: str = ""
     CostCenter: str = ""
     PurchaseOrder: str = ""
@@ -212,6 +216,7 @@ class KeptRequisitionItem(msgspec.Struct, frozen=True, kw_only=True):
 class ItemChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     IsDeleted: str = ""
     IsCompletelyDelivered: bool = False
+    PurchasingDocumentDeletionCode: str = ""
 
 
 class RequisitionDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

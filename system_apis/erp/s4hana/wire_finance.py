@@ -39,6 +39,8 @@ class InvoiceDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     SupplierInvoiceIsCreditMemo: str = ""
     IsReversal: bool = False
     IsReversed: bool = False
+    ReverseDocument: str = ""
+    ReverseDocumentFiscalYear: str = ""
     to_SuplrInvcItemPurOrdRef: Results[InvoiceItem] = Results()
 
 

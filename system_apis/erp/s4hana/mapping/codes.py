@@ -91,6 +91,11 @@ def reference(key: str, length: int) -> str:
     return base64.b32encode(hashlib.sha256(key.encode()).digest()).decode()[:length]
 
 
+def undoing(key: str) -> str:
+    """Return the key under which what `key` did is undone: that is another document."""
+    return f"undo:{key}"
+
+
 def batch(lot: str) -> str:
     """Return the batch number of a lot. Ten characters is all a batch has: a longer lot is kept by
     its digest, and in full in the text of its receipt.

@@ -93,6 +93,15 @@ def posted_invoice(row: wire_finance.InvoiceDocument) -> PostedInvoice:
     )
 
 
+def reversed_invoice(row: wire_finance.InvoiceDocument) -> PostedInvoice:
+    """Return the document that reverses a posted invoice."""
+    return PostedInvoice(
+        document=row.ReverseDocument,
+        year=row.ReverseDocumentFiscalYear,
+        total=Money(amount=-row.InvoiceGrossAmount, currency=row.DocumentCurrency),
+    )
+
+
 def billed(
     rows: Iterable[wire_finance.InvoiceItem], documents: Iterable[wire_finance.InvoiceDocument]
 ) -> tuple[InvoiceLine, ...]:
@@ -183,10 +192,10 @@ _ITEM = """<Item><ReferenceDocumentItem>{at}</ReferenceDocumentItem>\
 
 
 def journal_request(posting: CostPosting, settings: S4Settings, at: datetime, mark: str) -> str:
-    """Move a case's cost out of the cost centre's supply expense: Journal Entry - Post, one debit
-    on the case cost account and one credit on the expense account, the case as assignment.
+    """Move a case's cost out of the cost centre's supply expense, or back into it: Journal Entry -
+    Post, one line on the case cost account and one on the expense account, the case as assignment.
     """
-    amount = posting.amount.amount
+    amount = -posting.amount.amount if posting.takes_back else posting.amount.amount
     if not amount:
         raise NothingToPost("the case has no cost", fix="nothing to do")
     accounts = (settings.case_cost_account, amount), (settings.expense_account, -amount)

@@ -126,14 +126,15 @@ def reserved(reservation: Reservation, row: wire.ReservationDocument) -> Reserva
 def goods_issue(
     movement: Movement, promised: Mapping[tuple[str, str], str], mark: str
 ) -> wire.MaterialDocument:
-    """Issue to the cost centre (201) or take back (202). `promised` names the reservation item of
-    each (item, location).
+    """Issue to the cost centre (201) or take back (202), line by line. `promised` names the
+    reservation item of each (item, location).
     """
     back = movement.kind == "consumption-reversal"
 
     def line(at: int) -> wire.MaterialDocumentItem:
         used = movement.lines[at]
         promise = promised.get((used.item, used.location), "")
+        reversed_ = movement.reverses if used.reverses else None
         return wire.MaterialDocumentItem(
             Material=used.item,
             Plant=movement.facility,
@@ -145,6 +146,9 @@ def goods_issue(
             QuantityInEntryUnit=used.quantity.value,
             Reservation=movement.reservation if promise else "",
             ReservationItem=promise,
+            ReversedMaterialDocument=reversed_.document if reversed_ else "",
+            ReversedMaterialDocumentYear=reversed_.year if reversed_ else "",
+            ReversedMaterialDocumentItem=str(used.reverses) if reversed_ else "",
             to_SerialNumbers=_serials(used.item, (used.serial,) if used.serial else ()),
         )
 
@@ -241,7 +245,7 @@ def receipts(rows: Iterable[wire.MaterialDocumentItem]) -> tuple[PostedReceipt, 
 
 def _received_line(row: wire.MaterialDocumentItem) -> ReceivedLine:
     return ReceivedLine(
-        order_line=int(row.PurchaseOrderItem),
+        order_line=int(row.PurchaseOrderItem or 0) or None,
         quantity=codes.quantity(row.QuantityInBaseUnit, row.MaterialBaseUnit),
         lot=codes.lot(row.Batch, row.MaterialDocumentItemText),
         serials=tuple(each.SerialNumber for each in row.to_SerialNumbers.results),
