@@ -165,5 +165,5 @@ def secret(name: str) -> str:
         return value
     try:
         return Path(file).read_text(encoding="utf-8").strip()
-    except OSError as exc:
-        raise ConfigurationRefused(f"{name}_FILE: cannot read {file}") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationRefused(f"{name}_FILE: cannot read {file} as text") from exc

@@ -16,6 +16,8 @@ from ledger.clients import Clients
 from ledger.crowds import Crowds
 from ledger.database import Database, open_database
 from ledger.flow_run import Platform
+from ledger.key_keeping import KeyKeeping
+from ledger.key_ring import KeyRing
 from ledger.lane import Kind
 from ledger.live import Live
 from ledger.message_store import MessageStore
@@ -44,6 +46,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     clients: Clients
     live: Live
     vault: Vault
+    keys: KeyKeeping
     worker: Worker
     news: News
     clock: Clock
@@ -64,7 +67,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 async def open_ledger(
     dsn: str,
     *,
-    secret: bytes,
+    secret: bytes | KeyRing,
     clock: Clock = utc_now,
     settings: LedgerSettings = LedgerSettings(),  # noqa: B008 - frozen
 ) -> AsyncGenerator[Ledger]:
@@ -123,6 +126,7 @@ def _put_together(
         clients=Clients(database),
         live=Live(database),
         vault=vault,
+        keys=KeyKeeping(database, writer, vault, clock),
         worker=worker,
         news=news,
         clock=clock,
