@@ -47,6 +47,7 @@ EventName = Literal[
     "invoice-received",
     "invoice-matched",
     "charge-eligible",
+    "exception-escalated",
 ]
 """The facts that documents and flows announce. `gateway/wiring.py` says which flow each one
 starts; others are waited for.

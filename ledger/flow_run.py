@@ -235,6 +235,9 @@ class FlowRun:
     async def latest_result(self, flow_name: str) -> str | None:
         return await self._platform.journal.latest_result(self.flow.transaction, flow_name)
 
+    async def first_facts(self, flow_name: str, key: str) -> str | None:
+        return await self._platform.journal.facts_of(self.flow.transaction, flow_name, key)
+
     async def owner_of(self, kind: str, value: str) -> tuple[str, str]:
         return await self._platform.journal.owner_of(kind, value)
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from canonical.clock import Clock, utc_now
+from ledger.agenda import Agenda
 from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
 from ledger.cancelling import Cancellation, cancelling
@@ -42,6 +43,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     registry: Registry
     tasks: Tasks
     traces: Traces
+    agenda: Agenda
     audit: AuditTrail
     clients: Clients
     live: Live
@@ -122,6 +124,7 @@ def _put_together(
         registry=Registry(database, writer),
         tasks=Tasks(database, writer, catalogue, clock),
         traces=Traces(database),
+        agenda=Agenda(database),
         audit=AuditTrail(database),
         clients=Clients(database),
         live=Live(database),

@@ -23,6 +23,10 @@ select result from flow
 where transaction_id = $1 and name = $2 and status = 'done' and result is not null
 order by arrival desc limit 1"""
 
+_LATEST_FACTS = """
+select facts from flow where transaction_id = $1 and name = $2 and key = $3
+order by arrival desc limit 1"""
+
 # `run_at` is when somebody may run it: now, the time of the next try, or the end of a lease. Taking
 # over a lease that ended is a crash: a flow that kills its workers must not do so for ever.
 _CLAIM = """
@@ -102,6 +106,11 @@ class StepJournal:
         """Return what the latest finished flow of that name in the transaction came to."""
         row = await self._database.row(_LATEST_RESULT, transaction, flow_name)
         return None if row is None else str(row["result"])
+
+    async def facts_of(self, transaction: str, flow_name: str, key: str) -> str | None:
+        """Return what the latest flow of that name and key in the transaction began with."""
+        row = await self._database.row(_LATEST_FACTS, transaction, flow_name, key)
+        return None if row is None else str(row["facts"])
 
     async def title_of(self, transaction: str) -> str:
         """Return what the transaction is called: who is affected, in the words of its document."""

@@ -1,0 +1,135 @@
+"""Deadlines: by when something is due, how much it matters, and who must know when it is late."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+Tier = Literal["critical", "urgent", "routine"]
+"""How much a delay matters: to a case that is near, to the next one, or to the stock."""
+
+DeadlineKind = Literal[
+    "syntax-answer",
+    "acknowledgement",
+    "deviation",
+    "shipment",
+    "replenishment",
+    "approval",
+    "invoice-exception",
+    "goods-for-invoice",
+    "usage-posting",
+]
+
+
+class TierDeadlines(
+    msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True
+):
+    """How long each thing may take in one tier, as ISO 8601 durations (`PT4H`, `P7D`).
+
+    `syntax_answer` is the supplier's 997, `acknowledgement` its 855, `deviation` the buyer's word
+    on an 855 that differs, `shipment` the next news of an order that is confirmed, `replenishment`
+    the goods of an order, `approval` an approver's word, `invoice_exception` that of accounts
+    payable, `goods_for_invoice` the receipt an invoice waits for, `usage_posting` the stock
+    movement of what was used.
+    """
+
+    syntax_answer: timedelta
+    acknowledgement: timedelta
+    deviation: timedelta
+    shipment: timedelta
+    replenishment: timedelta
+    approval: timedelta
+    invoice_exception: timedelta
+    goods_for_invoice: timedelta
+    usage_posting: timedelta
+
+    def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(self):
+            if getattr(self, field.name) <= timedelta():
+                raise ValueError(f"{field.encode_name} is to be longer than nothing")
+
+
+def _hours(*hours: float) -> TierDeadlines:
+    durations = (timedelta(hours=each) for each in hours)
+    return TierDeadlines(**dict(zip(TierDeadlines.__struct_fields__, durations, strict=True)))
+
+
+class Deadlines(
+    msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True
+):
+    """The deadlines of each tier, and what a tier is decided by.
+
+    What is needed for a case within `surgery_window` is critical; implants and items of the ERP's
+    material groups `urgent_groups` (such as trauma) are urgent.
+    """
+
+    surgery_window: timedelta = timedelta(hours=48)
+    urgent_groups: tuple[str, ...] = ()
+    critical: TierDeadlines = _hours(0.25, 1, 1, 12, 24, 1, 24, 24, 0.25)
+    urgent: TierDeadlines = _hours(1, 4, 4, 48, 72, 4, 48, 48, 0.5)
+    routine: TierDeadlines = _hours(4, 24, 24, 168, 240, 48, 120, 120, 2)
+
+    def within(self, tier: Tier, kind: DeadlineKind) -> timedelta:
+        """Return how long something of this kind may take in this tier."""
+        own: TierDeadlines = getattr(self, tier)
+        duration: timedelta = getattr(own, kind.replace("-", "_"))
+        return duration
+
+
+class ClinicalNeed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The case that something is bought for, without its patient: it travels with the purchase.
+
+    `scheduled_at` is None for a case that is over: what it used is bought again.
+    """
+
+    case: str
+    procedure: str = ""
+    procedure_name: str = ""
+    clinician: str = ""
+    encounter: str = ""
+    scheduled_at: datetime | None = None
+
+    def words(self) -> str:
+        """Say which case, and when."""
+        what = " ".join(word for word in (self.procedure, self.procedure_name) if word)
+        named = f"case {self.case}" + (f" ({what})" if what else "")
+        if self.scheduled_at is None:
+            return f"used in {named}"
+        return f"{named} on {self.scheduled_at:%Y-%m-%d at %H:%M} UTC"
+
+
+class Urgency(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How much a purchase matters, why, and for which case."""
+
+    tier: Tier = "routine"
+    why: str = ""
+    need: ClinicalNeed | None = None
+
+    def affected(self, *places: str) -> str:
+        """Say who is affected by a delay: the case and its time, then the places and goods."""
+        words = [self.need.words()] if self.need else []
+        return "; ".join(word for word in (*words, *places) if word)
+
+
+class Deadline(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Something due `within` from now; when it is late, `owner` learns who is `affected`."""
+
+    kind: DeadlineKind
+    tier: Tier
+    within: timedelta
+    affected: str
+    owner: str
+    fix: str
+
+
+class ExceptionEscalated(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A decision that nobody took in its time."""
+
+    task: str
+    reason: str
+    title: str
+    deadline: str
+    tier: str
+    due_at: datetime
+    owner: str
+    affected: str
