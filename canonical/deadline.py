@@ -24,7 +24,8 @@ DeadlineKind = Literal[
 class TierDeadlines(
     msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True
 ):
-    """How long each thing may take in one tier, as ISO 8601 durations (`PT4H`, `P7D`).
+    """How long each thing may take in one tier, as ISO 8601 durations (`PT4H`, `P7D`); what is left
+    out has its default.
 
     `syntax_answer` is the supplier's 997, `acknowledgement` its 855, `deviation` the buyer's word
     on an 855 that differs, `shipment` the next news of an order that is confirmed, `replenishment`
@@ -33,25 +34,36 @@ class TierDeadlines(
     movement of what was used.
     """
 
-    syntax_answer: timedelta
-    acknowledgement: timedelta
-    deviation: timedelta
-    shipment: timedelta
-    replenishment: timedelta
-    approval: timedelta
-    invoice_exception: timedelta
-    goods_for_invoice: timedelta
-    usage_posting: timedelta
+    syntax_answer: timedelta | None = None
+    acknowledgement: timedelta | None = None
+    deviation: timedelta | None = None
+    shipment: timedelta | None = None
+    replenishment: timedelta | None = None
+    approval: timedelta | None = None
+    invoice_exception: timedelta | None = None
+    goods_for_invoice: timedelta | None = None
+    usage_posting: timedelta | None = None
 
     def __post_init__(self) -> None:
         for field in msgspec.structs.fields(self):
-            if getattr(self, field.name) <= timedelta():
+            given: timedelta | None = getattr(self, field.name)
+            if given is not None and given <= timedelta():
                 raise ValueError(f"{field.encode_name} is to be longer than nothing")
 
 
-def _hours(*hours: float) -> TierDeadlines:
-    durations = (timedelta(hours=each) for each in hours)
-    return TierDeadlines(**dict(zip(TierDeadlines.__struct_fields__, durations, strict=True)))
+_TIERS: tuple[Tier, ...] = ("critical", "urgent", "routine")
+_HOURS: dict[DeadlineKind, tuple[float, float, float]] = {
+    "syntax-answer": (0.25, 1, 4),
+    "acknowledgement": (1, 4, 24),
+    "deviation": (1, 4, 24),
+    "shipment": (12, 48, 168),
+    "replenishment": (24, 72, 240),
+    "approval": (1, 4, 48),
+    "invoice-exception": (24, 48, 120),
+    "goods-for-invoice": (24, 48, 120),
+    "usage-posting": (0.25, 0.5, 2),
+}
+"""The defaults, in hours: critical, urgent, routine."""
 
 
 class Deadlines(
@@ -65,15 +77,15 @@ class Deadlines(
 
     surgery_window: timedelta = timedelta(hours=48)
     urgent_groups: tuple[str, ...] = ()
-    critical: TierDeadlines = _hours(0.25, 1, 1, 12, 24, 1, 24, 24, 0.25)
-    urgent: TierDeadlines = _hours(1, 4, 4, 48, 72, 4, 48, 48, 0.5)
-    routine: TierDeadlines = _hours(4, 24, 24, 168, 240, 48, 120, 120, 2)
+    critical: TierDeadlines = TierDeadlines()
+    urgent: TierDeadlines = TierDeadlines()
+    routine: TierDeadlines = TierDeadlines()
 
     def within(self, tier: Tier, kind: DeadlineKind) -> timedelta:
         """Return how long something of this kind may take in this tier."""
         own: TierDeadlines = getattr(self, tier)
-        duration: timedelta = getattr(own, kind.replace("-", "_"))
-        return duration
+        given: timedelta | None = getattr(own, kind.replace("-", "_"))
+        return given or timedelta(hours=_HOURS[kind][_TIERS.index(tier)])
 
 
 class ClinicalNeed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
 from ledger.settings import LedgerSettings
 from process_apis.invoice_matching.rules import MatchTolerance
@@ -116,6 +117,7 @@ class Config(_Section, frozen=True, kw_only=True):
     edi: Edi = Edi()
     approval: ApprovalPolicy = msgspec.field(default_factory=ApprovalPolicy)
     matching: MatchTolerance = msgspec.field(default_factory=MatchTolerance)
+    deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()
 

@@ -22,7 +22,8 @@ with due as (
     union all
     select d.flow_id, d.kind, d.tier, d.due_at, d.name, d.affected, f.transaction_id
     from deadline d join flow f on f.id = d.flow_id
-    where not exists (select 1 from step s where s.flow_id = d.flow_id and s.name = d.until)
+    where f.ended_at is null
+      and not exists (select 1 from step s where s.flow_id = d.flow_id and s.name = d.until)
     union all
     select k.id, k.deadline, k.tier, k.due_at, k.title, k.affected, k.transaction_id
     from task k where k.status = 'open' and k.kind = 'decision' and k.due_at is not null

@@ -56,6 +56,7 @@ _OF_EVENT: dict[str, Phase] = {
     "receipt-posted": "receipt",
     "invoice-received": "invoice",
     "invoice-matched": "invoice",
+    "exception-escalated": "exceptions",
 }
 # For hops of a flow or event that this page has not heard of.
 _OF_SYSTEM: dict[str, Phase] = {"EHR": "clinical", "EDI": "order"}
@@ -140,6 +141,10 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     message: str | None = None
     resolved_at: datetime | None = None
     resolution: Resolution | None = None
+    tier: str = ""
+    due_at: datetime | None = None
+    escalated_at: datetime | None = None
+    resolution_seconds: float | None = None
     reason_needed: tuple[TaskAction, ...] = ()
 
 

@@ -17,7 +17,7 @@ create index task_due on task (due_at)
 create index task_breached on task (raised_at) where kind = 'overdue';
 create index task_escalated on task (escalated_at) where escalated_at is not null;
 
--- What a flow promised and has not kept yet: kept with the step named `until`, or when the flow ends.
+-- What a flow promised: kept with the step named `until`, or when the flow ends. Rows go when they are due.
 create table deadline (
     flow_id     text not null,
     name        text not null,
@@ -31,7 +31,7 @@ create table deadline (
     fix         text not null,
     primary key (flow_id, name)
 );
-create index deadline_due on deadline (due_at) where not overdue;
+create index deadline_due on deadline (due_at);
 
 alter type awaited_row
     add attribute deadline text, add attribute tier text, add attribute owner text, add attribute fix text;

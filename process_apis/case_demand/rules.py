@@ -6,13 +6,14 @@ from decimal import Decimal
 import msgspec
 
 from canonical.case import PreferenceCard, SurgicalCase
+from canonical.deadline import ClinicalNeed
 from canonical.errors import WrongUnit
 from canonical.inventory import ParLevel, Reservation, ReservationLine, StockLevel
 from canonical.item import ItemId, Quantity
 from canonical.location import Location
 from canonical.requisition import Requisition, RequisitionLine
 
-VERSION = "case-demand-rules/1"
+VERSION = "case-demand-rules/2"
 
 
 class ProjectedShortage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -107,6 +108,14 @@ def requisitions(
     case: SurgicalCase, place: Location, plan: CasePlan, units: dict[ItemId, str]
 ) -> list[Requisition]:
     """Return one requisition a supplier for what is short."""
+    need = ClinicalNeed(
+        case=case.case,
+        procedure=case.procedure,
+        procedure_name=case.procedure_name,
+        clinician=case.surgeon,
+        encounter=case.encounter,
+        scheduled_at=case.scheduled_at,
+    )
     suppliers = sorted({shortage.supplier for shortage in plan.shortages})
     return [
         Requisition(
@@ -125,6 +134,7 @@ def requisitions(
             ),
             requested_by="case-demand",
             origin="case-demand",
+            need=need,
         )
         for supplier in suppliers
     ]

@@ -12,11 +12,14 @@ from datetime import date
 import msgspec
 
 from canonical.charge import PostedJournal, RecordedCharge
+from canonical.deadline import Deadlines, Urgency
 from canonical.errors import SerialAlreadyUsed
 from canonical.inventory import PostedMovement, Reservation
 from canonical.location import Location
+from canonical.requisition import Requisition
 from canonical.usage import ResolvedUsage, UsageEvent, UsageLine
 from ledger.story import Story
+from process_apis.usage_to_replenishment.deadlines import posting_due, usage_urgency
 from process_apis.usage_to_replenishment.ports import (
     ChargeDesk,
     CostBook,
@@ -50,7 +53,7 @@ class EarlierPlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reservation: Reservation | None = None
 
 
-async def usage_to_replenishment(
+async def usage_to_replenishment(  # noqa: PLR0913 - the facts, four ports and the deadlines
     story: Story,
     usage: UsageEvent,
     *,
@@ -58,7 +61,11 @@ async def usage_to_replenishment(
     stock: StockBook,
     costs: CostBook,
     charges: ChargeDesk,
+    deadlines: Deadlines,
 ) -> UsagePosted:
+    urgency = await story.decide("criticality tier", usage_urgency, usage)
+    due = posting_due(usage, urgency, deadlines)
+    story.promise("usage in the stock", due, until="post the consumption")
     place = await story.ask("place of use", records.location, usage.facility, usage.location)
     day = await story.ask("day of use", records.day_at, usage.facility, usage.occurred_at)
     reported = await _reported_once(story, usage)
@@ -81,9 +88,10 @@ async def usage_to_replenishment(
     journal = await story.step("post the cost", costs.post_cost, cost)
 
     recorded = await _charged(story, usage, day, lines, posted, charges)
-    count = await _replenish(story, lines, place, posted, records, stock)
+    wanted = await _wanted(story, lines, place, records, stock)
+    await _buy_again(story, wanted, urgency, posted)
     return UsagePosted(
-        lines=lines, movement=posted, cost=journal, charge=recorded, requisitions=count
+        lines=lines, movement=posted, cost=journal, charge=recorded, requisitions=len(wanted)
     )
 
 
@@ -159,14 +167,13 @@ async def _charged(
     return recorded
 
 
-async def _replenish(
+async def _wanted(
     story: Story,
     lines: tuple[ResolvedUsage, ...],
     place: Location,
-    posted: PostedMovement,
     records: MasterRecords,
     stock: StockBook,
-) -> int:
+) -> list[Requisition]:
     items = sorted({line.item for line in lines})
     levels = [
         await story.ask(f"stock of {item} now", stock.stock, item, place.facility, place.id)
@@ -174,8 +181,14 @@ async def _replenish(
     ]
     pars = await story.ask("par levels", records.par_levels, place.facility, place.id)
     today = await story.ask("today at the hospital", records.today, place.facility)
-    wanted = await story.decide("what fell below par", replenishment, place, levels, pars, today)
+    return await story.decide("what fell below par", replenishment, place, levels, pars, today)
+
+
+async def _buy_again(
+    story: Story, wanted: list[Requisition], urgency: Urgency, posted: PostedMovement
+) -> None:
+    """Announce each requisition, with the case that used what is bought again."""
     for requisition in wanted:
+        again = msgspec.structs.replace(requisition, need=urgency.need)
         key = f"{posted.document}:{requisition.supplier}"
-        await story.announce("requisition-raised", requisition, key=key)
-    return len(wanted)
+        await story.announce("requisition-raised", again, key=key)
