@@ -30,8 +30,9 @@ returning awaited.flow_id, awaited.name, awaited.due_at, awaited.deadline, await
 
 _KEPT = """
 delete from deadline using flow
-where deadline.due_at < now() and flow.id = deadline.flow_id and (flow.ended_at is not null or exists
-    (select 1 from step where step.flow_id = deadline.flow_id and step.name = deadline.until))"""
+where deadline.due_at < now() and flow.id = deadline.flow_id
+  and (flow.ended_at is not null or exists (
+      select 1 from step where step.flow_id = deadline.flow_id and step.name = deadline.until))"""
 
 _BROKEN = """
 update deadline set overdue = true from flow
