@@ -79,9 +79,7 @@ async def open_parts(
         if found is None:
             found = await stack.enter_async_context(open_stores(config))
         ledger = await stack.enter_async_context(
-            open_ledger(
-                found.dsn, secret=ledger_keys(config), clock=clock, settings=config.ledger
-            )
+            open_ledger(found.dsn, secret=ledger_keys(config), clock=clock, settings=config.ledger)
         )
         cache = _valkey(found.valkey)
         stack.push_async_callback(cache.aclose)

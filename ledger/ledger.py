@@ -96,8 +96,7 @@ async def open_ledger(
 def _put_together(
     database: Database, vault: Vault, clock: Clock, settings: LedgerSettings
 ) -> Ledger:
-    catalogue = Catalogue()
-    journal = StepJournal(database, settings.lease_seconds)
+    catalogue, journal = Catalogue(), StepJournal(database, settings.lease_seconds)
     bookings, news = Bookings(vault, catalogue, clock), News(database)
     kinds: dict[type[Any], Kind] = {
         KeptArrival: Kind(bookings.apply, bookings.locks),
