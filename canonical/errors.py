@@ -18,7 +18,7 @@
     │   ├── 503 UpstreamUnavailable · UpstreamThrottled
     │   └── 504 UpstreamTimeout
     └── platform  Suture itself
-        ├── 500 InternalFault
+        ├── 500 InternalFault · MissingKey
         └── 503 StoreUnavailable · LimiterUnavailable · Stopping · EarlierUnfinished
 
 Raise inside, render once: HTTP in `gateway/problems.py`, HL7 in the acknowledgement, X12 in
@@ -272,6 +272,12 @@ class PlatformFailure(Failure):
 
 class InternalFault(PlatformFailure):
     slug = "internal-fault"
+
+
+class MissingKey(PlatformFailure):
+    """A value was sealed under a key that this process does not have."""
+
+    slug = "missing-key"
 
 
 class StoreUnavailable(PlatformFailure):

@@ -103,6 +103,15 @@ TAXONOMY: tuple[EventKind, ...] = (
         p.TaskRaised,
     ),
     EventKind(
+        "EVT-06",
+        "decision.overdue",
+        "Decision overdue",
+        _TASKS,
+        "operations",
+        "supply",
+        p.DecisionOverdue,
+    ),
+    EventKind(
         "EVT-07",
         "case.scheduled",
         "Case scheduled",

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from canonical.deadline import Urgency
 from canonical.item import ItemId, Quantity
 from canonical.money import Money
 
@@ -24,7 +25,7 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class PurchaseOrder(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An order as the ERP holds it. `number` is the ERP's; the supplier sees no cost centre and
-    no case.
+    no case. `urgency` is ours: no ERP knows it.
     """
 
     number: str
@@ -37,6 +38,7 @@ class PurchaseOrder(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     lines: tuple[OrderLine, ...]
     total: Money
     status: Literal["open", "acknowledged", "shipped", "received", "closed", "cancelled"] = "open"
+    urgency: Urgency | None = None
 
 
 AcknowledgedStatus = Literal[

@@ -197,6 +197,19 @@ class TaskRaised(Published, frozen=True, kw_only=True):
     raised_at: datetime
 
 
+class DecisionOverdue(Published, frozen=True, kw_only=True):
+    """A question that nobody answered in its time: it is escalated, once."""
+
+    task: str
+    reason: str
+    title: str
+    deadline: str
+    tier: str
+    due_at: datetime
+    owner: str
+    affected: str
+
+
 class Ping(Published, frozen=True, kw_only=True):
     """A test: nothing happened."""
 

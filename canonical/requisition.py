@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from canonical.deadline import ClinicalNeed
 from canonical.item import ItemId, Quantity
 from canonical.money import Money
 
@@ -19,7 +20,7 @@ class RequisitionLine(
 class Requisition(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """A wish to buy, before any check. `origin` says what caused it."""
+    """A wish to buy, before any check. `origin` says what caused it, `need` for which case."""
 
     facility: str
     location: str
@@ -30,6 +31,7 @@ class Requisition(
     requested_by: str = ""
     origin: Literal["case-demand", "usage", "person"] = "person"
     urgent: bool = False
+    need: ClinicalNeed | None = None
 
 
 class PricedLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
 from ledger.settings import LedgerSettings
 from process_apis.case_demand.rules import CancellationPolicy
@@ -141,6 +142,7 @@ class Config(_Section, frozen=True, kw_only=True):
     cancellation: CancellationPolicy = msgspec.field(default_factory=CancellationPolicy)
     matching: MatchTolerance = msgspec.field(default_factory=MatchTolerance)
     events: Events = Events()
+    deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()
 
@@ -190,5 +192,5 @@ def secret(name: str) -> str:
         return value
     try:
         return Path(file).read_text(encoding="utf-8").strip()
-    except OSError as exc:
-        raise ConfigurationRefused(f"{name}_FILE: cannot read {file}") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationRefused(f"{name}_FILE: cannot read {file} as text") from exc

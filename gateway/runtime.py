@@ -3,10 +3,7 @@ order.
 """
 
 import asyncio
-import contextlib
 import logging
-import os
-import secrets
 import socket
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,11 +18,12 @@ from granian.server.embed import Server as Granian
 from canonical.clock import Clock, utc_now
 from gateway.app import Parts, create_app
 from gateway.authorization import Authorization
-from gateway.config import ROLES, Config, Role, secret, setting
+from gateway.config import ROLES, Config, Role, setting
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
 from gateway.events import open_subscribers, public_url
 from gateway.health import Pings
+from gateway.keys import ledger_keys
 from gateway.metrics import Metrics
 from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
@@ -82,9 +80,7 @@ async def open_parts(
         if found is None:
             found = await stack.enter_async_context(open_stores(config))
         ledger = await stack.enter_async_context(
-            open_ledger(
-                found.dsn, secret=ledger_secret(config), clock=clock, settings=config.ledger
-            )
+            open_ledger(found.dsn, secret=ledger_keys(config), clock=clock, settings=config.ledger)
         )
         cache = _valkey(found.valkey)
         stack.push_async_callback(cache.aclose)
@@ -220,23 +216,6 @@ def free_port(host: str, wanted: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise OSError(f"no free port on {host}")
-
-
-def ledger_secret(config: Config) -> bytes:
-    """Return the secret that seals bodies and contexts: SUTURE_KEY, else a file made once."""
-    given = secret("SUTURE_KEY")
-    if given:
-        return given.encode()
-    file = state_folder(config) / "keys" / "ledger.key"
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not file.exists():
-        draft = file.with_suffix(f".{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_bytes(secrets.token_bytes(32))
-        with contextlib.suppress(FileExistsError):  # another process was first: its key holds
-            os.link(draft, file)
-        draft.unlink()
-    return file.read_bytes()
 
 
 def state_folder(config: Config) -> Path:

@@ -119,6 +119,7 @@ def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
                 erp=erp,
                 contracts=records,
                 policy=config.approval,
+                deadlines=config.deadlines,
             ),
         ),
     ]
@@ -173,6 +174,7 @@ def _supply_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
                 partners=records,
                 link=systems.supplier_link,
                 erp=erp,
+                deadlines=config.deadlines,
             ),
         ),
         FlowDefinition(
@@ -187,6 +189,11 @@ def _supply_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
             version=invoice_matching.VERSION,
             facts=Invoice,
             owner="accounts-payable",
-            run=partial(invoice_matching.invoice_matching, erp=erp, tolerance=config.matching),
+            run=partial(
+                invoice_matching.invoice_matching,
+                erp=erp,
+                tolerance=config.matching,
+                deadlines=config.deadlines,
+            ),
         ),
     ]

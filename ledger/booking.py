@@ -15,13 +15,13 @@ from ledger.arrival import Accepted, Announcement, Arrival
 from ledger.audit_trail import Evidence
 from ledger.batch import Batch
 from ledger.catalogue import Catalogue, encoded
+from ledger.due_rows import TaskRow
 from ledger.ids import derived_id, new_id
 from ledger.rows import (
     ContextRow,
     EntryRow,
     MessageRow,
     ReferenceRow,
-    TaskRow,
     TransactionRow,
     lock_number,
 )

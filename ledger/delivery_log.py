@@ -9,9 +9,9 @@ from ledger.audit_trail import Evidence
 from ledger.batch import Batch
 from ledger.delivery_port import Outcome, Target
 from ledger.delivery_settings import DeliverySettings
+from ledger.due_rows import TaskRow
 from ledger.ids import derived_id
 from ledger.outbox import Event, Position, Wanted
-from ledger.rows import TaskRow
 from ledger.subscriptions import SUSPENDED
 
 _ENDLESS = 2**31 - 1

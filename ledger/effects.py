@@ -1,6 +1,8 @@
-"""The shapes of calls that change something outside, and of those that take it back."""
+"""The shapes of calls that change something outside, and of those that take it back; of a claim."""
 
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from canonical.context import PatientContext
 
@@ -44,3 +46,10 @@ class Disclosure(Protocol[A, R]):
     """An effect that is allowed to see the patient."""
 
     async def __call__(self, first: A, /, *, key: str, patient: PatientContext) -> R: ...
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a claimed name: this flow, or another one of `transaction`."""
+
+    mine: bool
+    transaction: str

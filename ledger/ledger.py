@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from canonical.clock import Clock, utc_now
+from ledger.agenda import Agenda
 from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
 from ledger.cancelling import Cancellation, cancelling
@@ -17,6 +18,8 @@ from ledger.crowds import Crowds
 from ledger.database import Database, open_database
 from ledger.deliveries import Deliveries
 from ledger.flow_run import Platform
+from ledger.key_keeping import KeyKeeping
+from ledger.key_ring import KeyRing
 from ledger.lane import Kind
 from ledger.live import Live
 from ledger.message_store import MessageStore
@@ -45,10 +48,12 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     registry: Registry
     tasks: Tasks
     traces: Traces
+    agenda: Agenda
     audit: AuditTrail
     clients: Clients
     live: Live
     vault: Vault
+    keys: KeyKeeping
     worker: Worker
     news: News
     outbox: Outbox
@@ -72,7 +77,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 async def open_ledger(
     dsn: str,
     *,
-    secret: bytes,
+    secret: bytes | KeyRing,
     clock: Clock = utc_now,
     settings: LedgerSettings = LedgerSettings(),  # noqa: B008 - frozen
 ) -> AsyncGenerator[Ledger]:
@@ -124,10 +129,12 @@ def _put_together(
         registry=Registry(database, writer),
         tasks=Tasks(database, writer, catalogue, clock),
         traces=Traces(database),
+        agenda=Agenda(database),
         audit=AuditTrail(database),
         clients=Clients(database),
         live=live,
         vault=vault,
+        keys=KeyKeeping(database, writer, vault, clock),
         worker=worker,
         news=news,
         outbox=Outbox(database),

@@ -1,17 +1,16 @@
 """What a flow may know of the others in its transaction, and what it may have undone of them."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from canonical.errors import EarlierUnfinished
 from canonical.request import EventName
 from ledger.cancelling import Cancellation, FlowEnded, cancelling
-from ledger.flow_run import FlowRun
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from ledger.waits import Waits
 
 T = TypeVar("T")
 _CANCELLED = cast("EventName", "flow-cancelled")
@@ -29,26 +28,26 @@ class StartedFlow(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in ("queued", "ready", "waiting", "stuck")
 
 
-class Neighbours:
+class Neighbours(Waits):
     """The part of a story that looks beyond its own flow."""
-
-    _run: FlowRun
-
-    if TYPE_CHECKING:
-
-        def now(self) -> datetime: ...
-
-        async def wait(
-            self, name: str, kind: type[T], *, event: EventName, key: str, within: timedelta
-        ) -> T: ...
 
     async def outcome_of(self, name: str, flow: str, kind: type[T]) -> T | None:
         """Return what the latest finished flow of that name in this transaction came to."""
+        journal, transaction = self._run.journal, self._run.flow.transaction
+        return await self._found(name, kind, partial(journal.latest_result, transaction, flow))
+
+    async def began_with(self, name: str, flow: str, key: str, kind: type[T]) -> T | None:
+        """Return what the latest flow of that name and key in this transaction began with."""
+        journal, transaction = self._run.journal, self._run.flow.transaction
+        return await self._found(name, kind, partial(journal.facts_of, transaction, flow, key))
+
+    async def _found(
+        self, name: str, kind: type[T], read: Callable[[], Awaitable[str | None]]
+    ) -> T | None:
         name, known = self._run.recall(name)
         if known is None:
             self._run.stop_at_the_end_of_the_records()
-            result = await self._run.journal.latest_result(self._run.flow.transaction, flow)
-            self._run.remember_found(name, result or "null")
+            self._run.remember_found(name, await read() or "null")
             known = self._run.recorded(name)
         return cast("T | None", msgspec.json.decode(known, type=cast("Any", kind | None)))
 
@@ -99,6 +98,6 @@ class Neighbours:
         if not self._run.is_recorded(name):
             self._run.stop_at_the_end_of_the_records()
             because = Cancellation(by=self._run.flow.name, reason=reason)
-            await self._run.submit(cancelling(flow, because, self.now()))
+            await self._run.submit(cancelling(flow, because, self._run.now()))
         end = await self.wait(name, FlowEnded, event=_CANCELLED, key=flow, within=timedelta(days=1))
         return end.undone

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from canonical.task import TaskDraft
+from ledger.due_rows import AwaitedRow, DeadlineRow, TaskRow
 
 if TYPE_CHECKING:
     import asyncpg
@@ -107,59 +107,6 @@ class SignalRow(NamedTuple):
     facts: str
 
 
-class AwaitedRow(NamedTuple):
-    flow_id: str
-    name: str
-    event: str
-    key: str
-    due_at: datetime | None
-    affected: str
-
-
-class TaskRow(NamedTuple):
-    id: str
-    transaction_id: str | None
-    flow_id: str | None
-    message_id: str | None
-    kind: str
-    reason: str
-    subject: str
-    title: str
-    detail: str
-    affected: str
-    fix: str
-    owner: str
-    actions: list[str]
-
-    @classmethod
-    def from_draft(
-        cls,
-        task: str,
-        draft: TaskDraft,
-        kind: str,
-        *,
-        transaction: str | None = None,
-        flow: str | None = None,
-        message: str | None = None,
-    ) -> "TaskRow":
-        """Return the row of a drafted task."""
-        return cls(
-            task,
-            transaction,
-            flow,
-            message,
-            kind,
-            draft.reason,
-            draft.subject,
-            draft.title,
-            draft.detail,
-            draft.affected,
-            draft.fix,
-            draft.owner,
-            list(draft.actions),
-        )
-
-
 class OutboxRow(NamedTuple):
     # One event for subscribers; `cause` is the document or flow that led to it.
     id: str
@@ -223,6 +170,7 @@ Row = (
     | EntryRow
     | SignalRow
     | AwaitedRow
+    | DeadlineRow
     | TaskRow
     | OutboxRow
     | AuditRow
@@ -236,6 +184,11 @@ _ORDER: tuple[type[Row], ...] = (
     *(SignalRow, AwaitedRow, TaskRow, OutboxRow, AuditRow, QueueRow, TakenRow, ReleaseRow),
 )
 """The arguments of `keep` in migration 0002 (the locks come first, two lists of flows last)."""
+
+_PROMISE = f"""
+insert into deadline ({", ".join(DeadlineRow._fields)})
+values ({", ".join(f"${n}" for n in range(1, len(DeadlineRow._fields) + 1))})
+on conflict do nothing"""
 
 _KEEP = f"select * from keep({', '.join(f'${n}' for n in range(1, len(_ORDER) + 4))})"
 
@@ -276,6 +229,8 @@ async def keep_rows(
     arrays: dict[type[Row], list[Row]] = defaultdict(list)
     for row in rows:
         arrays[type(row)].append(row)
+    if DeadlineRow in arrays:  # a flow that is not written after all says it again: no harm
+        await connection.executemany(_PROMISE, arrays[DeadlineRow])
     if FlowRow in arrays:
         arrays[FlowRow], queues = _in_queues(arrays[FlowRow])
         arrays[QueueRow] += queues

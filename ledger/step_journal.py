@@ -37,6 +37,9 @@ select exists (
 _STARTED = """
 select id, status, result from flow
 where transaction_id = $1 and name = $2 and key = $3 order by arrival"""
+_LATEST_FACTS = """
+select facts from flow where transaction_id = $1 and name = $2 and key = $3
+order by arrival desc limit 1"""
 
 # `run_at` is when somebody may run it: now, the time of the next try, or the end of a lease. Taking
 # over a lease that ended is a crash: a flow that kills its workers must not do so for ever.
@@ -131,6 +134,11 @@ class StepJournal:
     async def started(self, transaction: str, flow_name: str, key: str) -> "list[Record]":
         """Return the flows of that name and business key in the transaction, oldest first."""
         return await self._database.rows(_STARTED, transaction, flow_name, key)
+
+    async def facts_of(self, transaction: str, flow_name: str, key: str) -> str | None:
+        """Return what the latest flow of that name and key in the transaction began with."""
+        row = await self._database.row(_LATEST_FACTS, transaction, flow_name, key)
+        return None if row is None else str(row["facts"])
 
     async def title_of(self, transaction: str) -> str:
         """Return what the transaction is called: who is affected, in the words of its document."""

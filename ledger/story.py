@@ -12,10 +12,10 @@ is interrupted it runs again under the same `key`.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
-from typing import Any, NoReturn, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 
@@ -23,15 +23,14 @@ from canonical.context import PatientContext
 from canonical.errors import Forbidden
 from canonical.published import Published
 from canonical.request import EventName
-from canonical.task import Resolution, TaskDraft
 from ledger.catalogue import encoded
-from ledger.effects import Compensation, Compensation2, Disclosure, Effect, Effect2, Redress
-from ledger.flow_run import FlowRun, Suspended, Undo
+from ledger.effects import Claim, Compensation, Compensation2, Disclosure, Effect, Effect2, Redress
+from ledger.flow_run import Undo
 from ledger.ids import derived_id
 from ledger.neighbours import Neighbours
 from ledger.provenance import result_type
 from ledger.publishing import publish
-from ledger.rows import AwaitedRow, ClaimRow, ReferenceRow, ReleaseRow, TaskRow
+from ledger.rows import ClaimRow, ReferenceRow, ReleaseRow
 from ledger.unwinding import call_off, claim_undo, effect_undo
 
 P = ParamSpec("P")
@@ -41,18 +40,8 @@ B = TypeVar("B")
 D = TypeVar("D")
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a claimed name: this flow, or another one of `transaction`."""
-
-    mine: bool
-    transaction: str
-
-
 class Story(Neighbours):
     """One flow of one transaction."""
-
-    def __init__(self, run: FlowRun) -> None:
-        self._run = run
 
     @property
     def transaction(self) -> str:
@@ -172,55 +161,6 @@ class Story(Neighbours):
         await self._run.flush()
         return result
 
-    async def wait(
-        self, name: str, kind: type[T], *, event: EventName, key: str, within: timedelta
-    ) -> T:
-        """Wait for one fact from outside; see `wait_any`."""
-        return await self.wait_any(name, {event: kind}, key=key, within=within)
-
-    async def wait_any(
-        self, name: str, kinds: Mapping[EventName, type[T]], *, key: str, within: timedelta
-    ) -> T:
-        """Wait for whichever of these facts comes next; it may have come already.
-
-        A wait is a row, not a task. When nothing has come `within`, a person gets a task that says
-        who is affected; the flow goes on waiting.
-        """
-        name, known = self._run.recall(name)
-        if known is None:
-            self._run.stop_at_the_end_of_the_records()
-            signal = await self._run.first_signal(list(kinds), key)
-            if signal is None:
-                await self._sleep(name, list(kinds), key, within)
-            self._run.remember_signal(name, signal)
-            await self._run.flush()
-            known = self._run.recorded(name)
-        news = msgspec.json.decode(known, type=_News)
-        return cast("T", msgspec.json.decode(news.facts, type=cast("Any", kinds)[news.event]))
-
-    async def decision(self, name: str, draft: TaskDraft) -> Resolution:
-        """Ask a person: the task is the question, its resolution the answer."""
-        name, known = self._run.recall(name)
-        if known is None:
-            self._run.stop_at_the_end_of_the_records()
-            flow = self._run.flow
-            task = derived_id("task", flow.id, name)
-            signal = await self._run.first_signal(["task-resolved"], task)
-            if signal is None:
-                self._run.pending.append(
-                    TaskRow.from_draft(
-                        task, draft, "decision", transaction=flow.transaction, flow=flow.id
-                    )
-                )
-                self._run.tell(f"{name}: asked", "task", draft.owner, draft.title)
-                await self._sleep(name, ["task-resolved"], task, None)
-            answer = msgspec.json.decode(str(signal["facts"]), type=Resolution)
-            self._run.remember_signal(name, signal, actor=answer.by)
-            await self._run.flush()
-            known = self._run.recorded(name)
-        news = msgspec.json.decode(known, type=_News)
-        return msgspec.json.decode(news.facts, type=Resolution)
-
     async def claim(self, kind: str, value: str) -> "Claim":
         """Take a name that only one flow may have; say whose it is. Cancelled, the flow lets go."""
         name, known = self._run.recall(f"claim {kind} {value}")
@@ -274,22 +214,6 @@ class Story(Neighbours):
     def identify(self, kind: str, value: str) -> None:
         """Make the transaction findable by `value`, from the next record on."""
         self._run.pending.append(ReferenceRow(kind, value, self.transaction))
-
-    async def _sleep(
-        self, name: str, events: list[str], key: str, within: timedelta | None
-    ) -> NoReturn:
-        flow = self._run.flow
-        due = None if within is None else self._run.now() + within
-        self._run.pending += [AwaitedRow(flow.id, name, event, key, due, "") for event in events]
-        await self._run.flush(status="waiting")
-        raise Suspended
-
-
-class _News(msgspec.Struct, frozen=True):
-    """What a wait recorded: which event came, and its facts."""
-
-    event: str
-    facts: msgspec.Raw
 
 
 def _decoded(known: bytes, call: Callable[..., Any]) -> Any:

@@ -27,7 +27,7 @@ _NEED_REASON = ("abandon", "decline", "reject", "correct", "compensate")
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One task as people see it."""
+    """One task as people see it. `resolution_seconds` is how long it took from being raised."""
 
     id: str
     kind: str
@@ -46,11 +46,15 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     message: str | None = None
     resolved_at: datetime | None = None
     resolution: Resolution | None = None
+    tier: str = ""
+    due_at: datetime | None = None
+    escalated_at: datetime | None = None
+    resolution_seconds: float | None = None
 
 
 _COLUMNS = (
     "id, kind, reason, subject, title, detail, affected, fix, owner, actions, status, raised_at,"
-    " transaction_id, flow_id, message_id, resolved_at, resolution"
+    " transaction_id, flow_id, message_id, resolved_at, resolution, tier, due_at, escalated_at"
 )
 
 # A person has looked: what was read or ruled since the last effect is read and ruled again.
@@ -243,7 +247,15 @@ def _task(row: "Record") -> Task:
         message=row["message_id"],
         resolved_at=row["resolved_at"],
         resolution=msgspec.json.decode(resolution, type=Resolution) if resolution else None,
+        tier=row["tier"],
+        due_at=row["due_at"],
+        escalated_at=row["escalated_at"],
+        resolution_seconds=_seconds(row["raised_at"], row["resolved_at"]),
     )
+
+
+def _seconds(raised: datetime, resolved: datetime | None) -> float | None:
+    return None if resolved is None else round((resolved - raised).total_seconds(), 3)
 
 
 def _evidence(task: Task, resolution: Resolution) -> Evidence:

@@ -17,9 +17,10 @@ from ledger.batch import ClaimedFlow, LeaseLost
 from ledger.cancelling import FlowEnded
 from ledger.catalogue import encoded
 from ledger.crowds import Crowded
+from ledger.due_rows import TaskRow
 from ledger.flow_run import CancelWanted, FlowRun, Platform, Rewound, Suspended
 from ledger.ids import derived_id, new_id
-from ledger.rows import SignalRow, TaskRow
+from ledger.rows import SignalRow
 from ledger.story import Story
 from ledger.timers import Timers
 from ledger.unwinding import unwind
@@ -36,7 +37,7 @@ class Worker:
         self.identity = new_id("worker")
         self._platform = platform
         self._settings = platform.settings
-        self._timers = Timers(platform.database)
+        self._timers = Timers(platform.database, platform.writer)
         self._known: list[str] = []
         self._running: dict[asyncio.Task[None], FlowRun | None] = {}
         self._loops: list[asyncio.Task[None]] = []

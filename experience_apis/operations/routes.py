@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter, SkipValidation
 from litestar.response import Stream
 
+from experience_apis.operations.deadline_views import DeadlineBoard, deadline_board
 from experience_apis.operations.views import (
     TransactionList,
     TransactionView,
@@ -53,6 +54,17 @@ async def show_transaction(
 
 
 @get(
+    "/deadlines",
+    operation_id="showDeadlines",
+    summary="Show what is due and what is late, by tier and kind",
+    scope="experience.operations:read",
+)
+async def show_deadlines(ledger: NamedDependency[SkipValidation[Ledger]]) -> DeadlineBoard:
+    """Count what is open now, and what broke its deadline within the last day."""
+    return deadline_board(await ledger.agenda.groups())
+
+
+@get(
     "/events",
     operation_id="watchTransactions",
     summary="Watch which transaction has just changed (server-sent events)",
@@ -80,5 +92,5 @@ async def _news(ledger: Ledger) -> AsyncGenerator[bytes]:
 
 router = Router(
     "/experience/v1/operations",
-    route_handlers=[list_transactions, show_transaction, watch_transactions],
+    route_handlers=[list_transactions, show_transaction, show_deadlines, watch_transactions],
 )

@@ -140,6 +140,10 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     message: str | None = None
     resolved_at: datetime | None = None
     resolution: Resolution | None = None
+    tier: str = ""
+    due_at: datetime | None = None
+    escalated_at: datetime | None = None
+    resolution_seconds: float | None = None
     reason_needed: tuple[TaskAction, ...] = ()
 
 

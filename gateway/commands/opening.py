@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from gateway.config import Config, ConfigurationRefused, load
-from gateway.runtime import ledger_secret, open_stores
+from gateway.keys import ledger_keys
+from gateway.runtime import open_stores
 from ledger.ledger import Ledger, open_ledger
 
 
@@ -39,6 +40,6 @@ async def opened(given: argparse.Namespace) -> AsyncGenerator[Ledger]:
     config = configured(given)
     async with (
         open_stores(config) as stores,
-        open_ledger(stores.dsn, secret=ledger_secret(config)) as ledger,
+        open_ledger(stores.dsn, secret=ledger_keys(config)) as ledger,
     ):
         yield ledger

@@ -38,11 +38,22 @@ async def _list(given: argparse.Namespace) -> int:
     for task in tasks:
         console.print(f"[bold]{task.title}[/bold]  {task.id}  ({task.owner})", soft_wrap=True)
         console.print(f"  {task.detail}", soft_wrap=True, markup=False)
+        if task.due_at or task.resolution_seconds is not None:
+            console.print(f"  {_times(task)}", soft_wrap=True, markup=False)
         console.print(f"  affected: {task.affected or 'unknown'}", soft_wrap=True, markup=False)
         console.print(f"  next: {task.fix} [{' | '.join(task.actions)}]", markup=False)
     if not tasks:
         console.print("no task waits for a person")
     return 0
+
+
+def _times(task: Task) -> str:
+    """Say how urgent it is, by when it is due, and how long it took."""
+    due = f"due {task.due_at:%Y-%m-%d %H:%M} UTC" if task.due_at else ""
+    escalated = f"escalated {task.escalated_at:%Y-%m-%d %H:%M} UTC" if task.escalated_at else ""
+    took = task.resolution_seconds
+    resolved = f"resolved after {took:.0f} s" if took is not None else ""
+    return ", ".join(part for part in (task.tier, due, escalated, resolved) if part)
 
 
 async def _resolve(given: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from canonical.case import PreferenceCard, SurgicalCase
+from canonical.deadline import ClinicalNeed
 from canonical.errors import WrongUnit
 from canonical.inventory import ParLevel, Reservation, ReservationLine, StockLevel
 from canonical.item import ItemId, Quantity
@@ -15,7 +16,7 @@ from canonical.published import ShortItem, SupplyShortage
 from canonical.requisition import Requisition, RequisitionLine
 from canonical.task import TaskDraft
 
-VERSION = "case-demand-rules/1"
+VERSION = "case-demand-rules/2"
 
 
 class CancellationPolicy(
@@ -139,6 +140,14 @@ def requisitions(
     case: SurgicalCase, place: Location, plan: CasePlan, units: dict[ItemId, str]
 ) -> list[Requisition]:
     """Return one requisition a supplier for what is short."""
+    need = ClinicalNeed(
+        case=case.case,
+        procedure=case.procedure,
+        procedure_name=case.procedure_name,
+        clinician=case.surgeon,
+        encounter=case.encounter,
+        scheduled_at=case.scheduled_at,
+    )
     suppliers = sorted({shortage.supplier for shortage in plan.shortages})
     return [
         Requisition(
@@ -157,6 +166,7 @@ def requisitions(
             ),
             requested_by="case-demand",
             origin="case-demand",
+            need=need,
         )
         for supplier in suppliers
     ]

@@ -6,10 +6,10 @@ Whatever does not come in time becomes a task; the order goes on waiting.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 import msgspec
 
+from canonical.deadline import Deadlines
 from canonical.errors import OrderRejected
 from canonical.order import (
     Acknowledgement,
@@ -22,6 +22,11 @@ from canonical.published_trade import OrderAcknowledged, OrderClosed, OrderShipp
 from canonical.request import EventName
 from canonical.shipment import PostedReceipt, ShipNotice
 from ledger.story import Story
+from process_apis.order_to_receipt.deadlines import (
+    order_affected,
+    order_due,
+    replenishment_due,
+)
 from process_apis.order_to_receipt.ports import Orders, Partners, SupplierLink
 from process_apis.order_to_receipt.rules import (
     Agreement,
@@ -35,10 +40,6 @@ from process_apis.order_to_receipt.rules import (
 )
 
 VERSION = "1"
-
-SYNTAX_ANSWER_WITHIN = timedelta(hours=4)
-ACKNOWLEDGED_WITHIN = timedelta(days=1)
-NEXT_NEWS_WITHIN = timedelta(days=7)
 
 _NEWS: Mapping[EventName, type[Acknowledgement | ShipNotice | PostedReceipt]] = {
     "order-acknowledged": Acknowledgement,
@@ -57,25 +58,23 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 async def order_to_receipt(
-    story: Story, order: PurchaseOrder, *, partners: Partners, link: SupplierLink, erp: Orders
+    story: Story,
+    order: PurchaseOrder,
+    *,
+    partners: Partners,
+    link: SupplierLink,
+    erp: Orders,
+    deadlines: Deadlines,
 ) -> Delivered:
-    partner = await story.ask("trading partner", partners.partner_of, order.supplier)
-    sent = await story.step(
-        "850 to the supplier", link.send_order, order, partner, compensate=link.cancel_order
-    )
-    await _readable(story, order, sent)
+    await _placed(story, order, partners, link, deadlines)
 
     acknowledged, shipments, receipts = False, list[str](), list[PostedReceipt]()
     agreement = Agreement(order=order, unconfirmed=order.lines)
     while True:
-        news = await story.wait_any(
-            "855, 856 or receipt",
-            _NEWS,
-            key=order.number,
-            within=NEXT_NEWS_WITHIN if acknowledged else ACKNOWLEDGED_WITHIN,
-        )
+        within = order_due(order, "shipment" if acknowledged else "acknowledgement", deadlines)
+        news = await story.wait_any("855, 856 or receipt", _NEWS, key=order.number, within=within)
         if isinstance(news, Acknowledgement):
-            standing = await _acknowledged(story, order, agreement, news)
+            standing = await _acknowledged(story, order, agreement, news, deadlines)
             if standing == "abandon":
                 break
             acknowledged = standing == "accept"
@@ -121,7 +120,25 @@ def _closed(
     )
 
 
-async def _readable(story: Story, order: PurchaseOrder, sent: TransmissionReceipt) -> None:
+async def _placed(
+    story: Story,
+    order: PurchaseOrder,
+    partners: Partners,
+    link: SupplierLink,
+    deadlines: Deadlines,
+) -> None:
+    """Send the order, promise its goods, and make sure that the supplier can read it."""
+    partner = await story.ask("trading partner", partners.partner_of, order.supplier)
+    sent = await story.step(
+        "850 to the supplier", link.send_order, order, partner, compensate=link.cancel_order
+    )
+    story.promise("goods of the order", replenishment_due(order, deadlines, story.now()))
+    await _readable(story, order, sent, deadlines)
+
+
+async def _readable(
+    story: Story, order: PurchaseOrder, sent: TransmissionReceipt, deadlines: Deadlines
+) -> None:
     """Wait for the 997 of our group: an order the supplier cannot read was never placed."""
     story.identify("isa13", sent.interchange)
     verdict = await story.wait(
@@ -129,7 +146,7 @@ async def _readable(story: Story, order: PurchaseOrder, sent: TransmissionReceip
         SyntaxVerdict,
         event="syntax-verdict",
         key=f"{order.supplier}:{sent.group}",
-        within=SYNTAX_ANSWER_WITHIN,
+        within=order_due(order, "syntax-answer", deadlines),
     )
     if not verdict.accepted:
         raise OrderRejected(
@@ -139,7 +156,11 @@ async def _readable(story: Story, order: PurchaseOrder, sent: TransmissionReceip
 
 
 async def _acknowledged(
-    story: Story, order: PurchaseOrder, agreement: Agreement, answer: Acknowledgement
+    story: Story,
+    order: PurchaseOrder,
+    agreement: Agreement,
+    answer: Acknowledgement,
+    deadlines: Deadlines,
 ) -> Standing:
     """Return what holds: accepted as it is or by the buyer; rejected (the supplier must answer
     again); or given up.
@@ -149,7 +170,10 @@ async def _acknowledged(
     )
     standing: Standing = "accept"
     if not review.accepted:
-        decided = await story.decision("deviation", deviation_task(order, review))
+        draft = deviation_task(order, review)
+        draft = msgspec.structs.replace(draft, affected=order_affected(order))
+        due = order_due(order, "deviation", deadlines)
+        decided = await story.decision("deviation", draft, due)
         standing = decided.action if decided.action in ("reject", "abandon") else "accept"
     story.publish(OrderAcknowledged.of(order, answer, standing), subject=order.number)
     return standing

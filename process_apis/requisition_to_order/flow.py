@@ -8,10 +8,17 @@ Cancelled, it takes the order back from the supplier, then from the ERP, then th
 
 import msgspec
 
+from canonical.deadline import Deadlines, Urgency
+from canonical.item import Item
 from canonical.order import PurchaseOrder
 from canonical.published_trade import ApprovalDecided, OrderPlaced
 from canonical.requisition import Approval, PricedRequisition, Requisition
 from ledger.story import Story
+from process_apis.requisition_to_order.deadlines import (
+    approval_affected,
+    approval_due,
+    urgency,
+)
 from process_apis.requisition_to_order.ports import ContractBook, Purchasing
 from process_apis.requisition_to_order.rules import (
     ApprovalPolicy,
@@ -38,8 +45,13 @@ async def requisition_to_order(
     erp: Purchasing,
     contracts: ContractBook,
     policy: ApprovalPolicy,
+    deadlines: Deadlines,
 ) -> RequisitionOutcome:
-    priced = await _priced(story, requisition, erp, contracts)
+    priced, items = await _priced(story, requisition, erp, contracts)
+    window, groups = deadlines.surgery_window, deadlines.urgent_groups
+    urgent = await story.decide(
+        "criticality tier", urgency, requisition, items, story.now(), window, groups
+    )
     raised = await story.step(
         "requisition in the ERP",
         erp.raise_requisition,
@@ -48,7 +60,7 @@ async def requisition_to_order(
     )
     story.identify("requisition", raised.number)
 
-    approval = await _approval(story, raised, policy)
+    approval = await _approval(story, raised, urgent, policy, deadlines)
     story.publish(ApprovalDecided.of(raised, approval), subject=raised.number)
     if not approval.approved:
         await story.step("withdraw the requisition in the ERP", erp.withdraw_requisition, raised)
@@ -57,6 +69,7 @@ async def requisition_to_order(
     order = await story.step(
         "purchase order in the ERP", erp.place_order, raised, compensate=erp.cancel_order
     )
+    order = msgspec.structs.replace(order, urgency=urgent)  # no ERP carries it on
     story.identify("order", order.number)
     story.publish(OrderPlaced.of(order), subject=order.number)
     await story.announce("order-placed", order, key=order.number, undo=True)
@@ -65,7 +78,7 @@ async def requisition_to_order(
 
 async def _priced(
     story: Story, requisition: Requisition, erp: Purchasing, contracts: ContractBook
-) -> PricedRequisition:
+) -> tuple[PricedRequisition, list[Item]]:
     """Ask for everything that can forbid the purchase, then price it by the contract of the day."""
     await story.ask(
         "where it is needed", contracts.location, requisition.facility, requisition.location
@@ -80,7 +93,7 @@ async def _priced(
         for item in items
     ]
     today = await story.ask("today at the hospital", contracts.today, requisition.facility)
-    return await story.decide(
+    priced = await story.decide(
         "eligible, priced and within budget",
         priced_requisition,
         requisition,
@@ -90,13 +103,24 @@ async def _priced(
         supplier,
         today,
     )
+    return priced, items
 
 
-async def _approval(story: Story, raised: PricedRequisition, policy: ApprovalPolicy) -> Approval:
+async def _approval(
+    story: Story,
+    raised: PricedRequisition,
+    urgent: Urgency,
+    policy: ApprovalPolicy,
+    deadlines: Deadlines,
+) -> Approval:
     """Return the rule's word where the amount is within it, else a person's."""
     verdict = await story.decide("approval rule", approval_verdict, raised, policy)
     if not verdict.needs_person:
         return Approval(approved=True, by="approval rule", at=story.now(), reason=verdict.why)
-    answer = await story.decision("approval", approval_task(raised, verdict, policy))
+    draft = msgspec.structs.replace(
+        approval_task(raised, verdict, policy), affected=approval_affected(raised, urgent)
+    )
+    due = approval_due(raised, urgent, policy.approvers, deadlines)
+    answer = await story.decision("approval", draft, due)
     approved = answer.action == "approve"
     return Approval(approved=approved, by=answer.by, at=story.now(), reason=answer.reason)

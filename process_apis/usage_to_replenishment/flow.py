@@ -12,13 +12,17 @@ from datetime import date
 import msgspec
 
 from canonical.charge import PostedJournal, RecordedCharge
+from canonical.deadline import Deadlines, Urgency
 from canonical.errors import SerialAlreadyUsed
 from canonical.inventory import Movement, PostedMovement, Reservation
 from canonical.location import Location
 from canonical.published import ChargeEligible, InventoryMoved, ItemConsumed, ProcedureUsage
 from canonical.published_trade import RequisitionRaised
+from canonical.requisition import Requisition
 from canonical.usage import ResolvedUsage, UsageEvent, UsageLine
-from ledger.story import Claim, Story
+from ledger.effects import Claim
+from ledger.story import Story
+from process_apis.usage_to_replenishment.deadlines import posting_due, usage_urgency
 from process_apis.usage_to_replenishment.ports import (
     ChargeDesk,
     CostBook,
@@ -59,7 +63,7 @@ class EarlierPlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reservation: Reservation | None = None
 
 
-async def usage_to_replenishment(
+async def usage_to_replenishment(  # noqa: PLR0913 - the facts, four ports and the deadlines
     story: Story,
     usage: UsageEvent,
     *,
@@ -67,7 +71,11 @@ async def usage_to_replenishment(
     stock: StockBook,
     costs: CostBook,
     charges: ChargeDesk,
+    deadlines: Deadlines,
 ) -> UsagePosted:
+    urgency = await story.decide("criticality tier", usage_urgency, usage)
+    due = posting_due(usage, urgency, deadlines)
+    story.promise("usage in the stock", due, until="post the consumption")
     if usage.corrects:
         await story.outcomes_of("what it corrects", "usage-reversal", EarlierCredit)
     place = await story.ask("place of use", records.location, usage.facility, usage.location)
@@ -100,14 +108,15 @@ async def usage_to_replenishment(
     )
 
     recorded = await _charged(story, usage, day, lines, posted, charges)
-    count = await _replenish(story, lines, place, posted, records, stock)
+    wanted = await _wanted(story, lines, place, records, stock)
+    await _buy_again(story, wanted, urgency, posted)
     return UsagePosted(
         lines=lines,
         consumption=movement,
         movement=posted,
         cost=journal,
         charge=recorded,
-        requisitions=count,
+        requisitions=len(wanted),
     )
 
 
@@ -209,14 +218,13 @@ async def _charged(
     return recorded
 
 
-async def _replenish(
+async def _wanted(
     story: Story,
     lines: tuple[ResolvedUsage, ...],
     place: Location,
-    posted: PostedMovement,
     records: MasterRecords,
     stock: StockBook,
-) -> int:
+) -> list[Requisition]:
     items = sorted({line.item for line in lines})
     levels = [
         await story.ask(f"stock of {item} now", stock.stock, item, place.facility, place.id)
@@ -224,9 +232,15 @@ async def _replenish(
     ]
     pars = await story.ask("par levels", records.par_levels, place.facility, place.id)
     today = await story.ask("today at the hospital", records.today, place.facility)
-    wanted = await story.decide("what fell below par", replenishment, place, levels, pars, today)
+    return await story.decide("what fell below par", replenishment, place, levels, pars, today)
+
+
+async def _buy_again(
+    story: Story, wanted: list[Requisition], urgency: Urgency, posted: PostedMovement
+) -> None:
+    """Announce each requisition, with the case that used what is bought again."""
     for requisition in wanted:
+        again = msgspec.structs.replace(requisition, need=urgency.need)
         key = f"{posted.document}:{requisition.supplier}"
-        story.publish(RequisitionRaised.of(requisition), subject=key)
-        await story.announce("requisition-raised", requisition, key=key)
-    return len(wanted)
+        story.publish(RequisitionRaised.of(again), subject=key)
+        await story.announce("requisition-raised", again, key=key)

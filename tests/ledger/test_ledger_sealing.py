@@ -2,7 +2,7 @@
 
 import pytest
 
-from canonical.errors import InternalFault
+from canonical.errors import InternalFault, MissingKey
 from ledger.ledger import Ledger
 from tests.ledger.conftest import Opened
 from tests.ledger.outside import flow, install, used
@@ -47,11 +47,13 @@ async def test_a_body_that_was_cut_off_does_not_open(ledger: Ledger, left: int) 
         await ledger.messages.kept(accepted.message)
 
 
-async def test_a_wrong_key_is_a_failure_that_names_the_key_file(
+async def test_a_wrong_key_is_a_failure_that_names_the_missing_one(
     ledger: Ledger, opened: Opened
 ) -> None:
     accepted = await ledger.messages.receive(used("1"))
     stranger = await opened(secret=b"another key of these tests, 32 b")
-    with pytest.raises(InternalFault) as failed:
+    with pytest.raises(MissingKey) as failed:
         await stranger.messages.kept(accepted.message)
-    assert (failed.value.where, failed.value.fix) == (accepted.message, "check SUTURE_KEY_FILE")
+    mine = ledger.keys.ring.active.id
+    assert failed.value.where == accepted.message
+    assert f"put key {mine} back" in failed.value.fix

@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 import pytest
 
+from canonical.deadline import Deadlines
 from canonical.errors import UpstreamRefused
 from canonical.invoice import Invoice, InvoiceLine, PostedInvoice
 from canonical.item import ItemId, Quantity
@@ -62,7 +63,7 @@ async def received(floor: Floor, erp: Payables) -> str:
     order = await floor.erp.place_order(ORDER, key="order")
     counted = Receipt(order=order.number, received_at=NOW, lines=(COUNTED,))
     await floor.erp.post_receipt(counted, order, key="receipt")
-    run = partial(invoice_matching, erp=erp, tolerance=MatchTolerance())
+    run = partial(invoice_matching, erp=erp, tolerance=MatchTolerance(), deadlines=Deadlines())
     floor.run("invoice-matching", "invoice-received", Invoice, run)
     return order.number
 

@@ -8,6 +8,7 @@ import pytest
 
 from canonical.charge import ChargeReview, RecordedCharge
 from canonical.context import PatientContext
+from canonical.deadline import Deadlines
 from canonical.item import ItemCode, ItemId, Quantity
 from canonical.usage import UsageEvent, UsageLine
 from process_apis.usage_to_replenishment.flow import usage_to_replenishment
@@ -43,6 +44,7 @@ async def desk(floor: Floor) -> Desk:
         stock=floor.erp,
         costs=floor.erp,
         charges=made,
+        deadlines=Deadlines(),
     )
     floor.run("usage-to-replenishment", "item-used", UsageEvent, run)
     return made
