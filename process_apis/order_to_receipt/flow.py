@@ -59,12 +59,7 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def order_to_receipt(
     story: Story, order: PurchaseOrder, *, partners: Partners, link: SupplierLink, erp: Orders
 ) -> Delivered:
-    partner = await story.ask("trading partner", partners.partner_of, order.supplier)
-    sent = await story.step(
-        "850 to the supplier", link.send_order, order, partner, compensate=link.cancel_order
-    )
-    await _readable(story, order, sent)
-
+    await _sent(story, order, partners, link)
     acknowledged, shipments, receipts = False, list[str](), list[PostedReceipt]()
     agreement = Agreement(order=order, unconfirmed=order.lines)
     while True:
@@ -119,6 +114,14 @@ def _closed(
         shipments=tuple(shipments),
         receipts=documents,
     )
+
+
+async def _sent(story: Story, order: PurchaseOrder, partners: Partners, link: SupplierLink) -> None:
+    partner = await story.ask("trading partner", partners.partner_of, order.supplier)
+    sent = await story.step(
+        "850 to the supplier", link.send_order, order, partner, compensate=link.cancel_order
+    )
+    await _readable(story, order, sent)
 
 
 async def _readable(story: Story, order: PurchaseOrder, sent: TransmissionReceipt) -> None:
