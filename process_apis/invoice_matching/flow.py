@@ -67,9 +67,8 @@ async def invoice_matching(
             outcome = "accepted"
             break
 
-    posted = await story.step(
-        "invoice in the ERP", erp.post_invoice, invoice, compensate=erp.take_back_invoice
-    )
+    undo = erp.take_back_invoice
+    posted = await story.step("invoice in the ERP", erp.post_invoice, invoice, compensate=undo)
     matched = InvoiceMatched.of(order, invoice, verdict.result, posted)
     story.publish(matched, subject=invoice.number)
     await story.announce("invoice-matched", verdict.result, key=invoice.number)

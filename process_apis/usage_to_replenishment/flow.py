@@ -86,22 +86,7 @@ async def usage_to_replenishment(  # noqa: PLR0913 - the facts, four ports and t
     if not lines:
         return UsagePosted(lines=())
 
-    plan = await story.outcome_of("reservation of the case", "case-demand", EarlierPlan)
-    reserved = plan.reservation if plan else None
-    today = await story.ask("today at the hospital", records.today, usage.facility)
-    movement = await story.decide(
-        "consumption", consumption, usage, place, lines, reserved.number if reserved else "", today
-    )
-    posted = await story.step(
-        "post the consumption",
-        stock.post_movement,
-        movement,
-        compensate=stock.take_back_movement,
-    )
-    _tell(story, usage, lines, movement, posted)
-    if reserved is not None:
-        await story.step("release what was not used", stock.release, reserved)
-
+    movement, posted = await _issued(story, usage, place, lines, records, stock)
     cost = await story.decide("cost of the case", case_cost, movement, posted)
     journal = await story.step(
         "post the cost", costs.post_cost, cost, compensate=costs.take_back_cost
@@ -118,6 +103,33 @@ async def usage_to_replenishment(  # noqa: PLR0913 - the facts, four ports and t
         charge=recorded,
         requisitions=len(wanted),
     )
+
+
+async def _issued(
+    story: Story,
+    usage: UsageEvent,
+    place: Location,
+    lines: tuple[ResolvedUsage, ...],
+    records: MasterRecords,
+    stock: StockBook,
+) -> tuple[Movement, PostedMovement]:
+    """Take the goods out of stock, out of what was promised first; the rest of it is released."""
+    plan = await story.outcome_of("reservation of the case", "case-demand", EarlierPlan)
+    reserved = plan.reservation if plan else None
+    today = await story.ask("today at the hospital", records.today, usage.facility)
+    movement = await story.decide(
+        "consumption", consumption, usage, place, lines, reserved.number if reserved else "", today
+    )
+    posted = await story.step(
+        "post the consumption",
+        stock.post_movement,
+        movement,
+        compensate=stock.take_back_movement,
+    )
+    _tell(story, usage, lines, movement, posted)
+    if reserved is not None:
+        await story.step("release what was not used", stock.release, reserved)
+    return movement, posted
 
 
 async def _reported_once(story: Story, usage: UsageEvent) -> list[UsageLine]:

@@ -24,6 +24,7 @@ from gateway.runtime import Stores, free_port, open_parts
 from ledger.audit_trail import AuditTrail
 from ledger.database import open_database
 from policies.oauth.clients import new_client
+from tests.journeys.front_doors import Floor, ended
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -207,3 +208,39 @@ async def audit_holds(stores: Stores) -> bool:
     finally:
         await database.close()
     return not broken
+
+
+async def test_killed_while_it_takes_usage_back_everything_comes_back_once(
+    tmp_path: Path, stores: Stores
+):
+    udi = "(01)00844588017735(17)270630(10)TI2142A(21)TI-000101"
+    async with theatre(tmp_path, stores) as (stage, gateway):
+        floor = Floor(stage)
+        case = await floor.schedule("27447")
+        await floor.until(case.control, ended("case-demand"), "the case is reserved")
+        before = await stage.erp.get("/sim/state")
+        await floor.use(case, {"udi": udi})
+        await floor.until(case.control, ended("usage-to-replenishment"), "it is posted")
+        calls = sum((await stage.erp.get("/sim/state")).json()["calls"].values())
+        killer = asyncio.create_task(kill_when(stage, gateway, [calls + 4, calls + 8]))
+        await floor.use(case, {"udi": udi, "credit": True})
+        await floor.until(case.control, ended("usage-reversal"), "it is taken back")
+        killer.cancel()
+        await asyncio.gather(killer, return_exceptions=True)
+        after = await stage.erp.get("/sim/state")
+        charges = (await stage.ehr.get("/fhir/ChargeItem")).json()["entry"]
+        assert await gateway.stop() == 0
+
+    assert gateway.kills >= 1
+    assert quantities(after.json()) == quantities(before.json())
+    kinds = [each["inventoryTransactionType"] for each in after.json()["materialDocuments"]]
+    assert kinds == ["WA", "WA"]
+    assert [each["resource"]["status"] for each in charges] == ["entered-in-error"]
+    assert await audit_holds(stores)
+
+
+def quantities(state: Any) -> tuple[Any, ...]:
+    """What is on the shelves, and on the accounts."""
+    shelves = {(row["material"], row["batch"]): Decimal(row["quantity"]) for row in state["stock"]}
+    balances = {name: Decimal(value) for name, value in state["journal"]["balances"].items()}
+    return shelves, {name: value for name, value in balances.items() if value}

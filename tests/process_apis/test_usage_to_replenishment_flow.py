@@ -34,6 +34,18 @@ class Desk:
         self.charges.append(charge)
         return RecordedCharge(ids=(key,))
 
+    async def take_back_charge(
+        self,
+        charge: ChargeReview,
+        done: RecordedCharge | None,
+        /,
+        *,
+        key: str,
+        patient: PatientContext,
+    ) -> RecordedCharge:
+        self.charges.remove(charge)
+        return done or RecordedCharge(ids=(key,))
+
 
 @pytest.fixture
 async def desk(floor: Floor) -> Desk:
