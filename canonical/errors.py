@@ -1,3 +1,4 @@
+# house: a closed vocabulary is read as one list
 """The closed vocabulary of failures. Each is a fact with three attributes a program can act on.
 
     Failure

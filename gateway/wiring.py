@@ -92,7 +92,7 @@ def _x12_intake(config: Config, ledger: Ledger, records: MasterData, clock: Cloc
 
 def flows(config: Config, systems: Systems) -> list[FlowDefinition]:
     """Return the processes with their ports filled."""
-    usage = _usage_flows(systems)
+    usage = _usage_flows(config, systems)
     return [*_demand_flows(config, systems), *usage, *_supply_flows(config, systems)]
 
 
@@ -125,7 +125,7 @@ def _demand_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
     ]
 
 
-def _usage_flows(systems: Systems) -> list[FlowDefinition]:
+def _usage_flows(config: Config, systems: Systems) -> list[FlowDefinition]:
     """From what a patient used to its books, and back; these may see the patient."""
     erp, records, charges = systems.erp, systems.records, systems.charges
     return [
@@ -141,6 +141,7 @@ def _usage_flows(systems: Systems) -> list[FlowDefinition]:
                 stock=erp,
                 costs=erp,
                 charges=charges,
+                deadlines=config.deadlines,
             ),
         ),
         FlowDefinition(

@@ -101,7 +101,7 @@ async def open_ledger(
         await database.close()
 
 
-def _put_together(
+def _put_together(  # house: one line a part, and no decisions
     database: Database, vault: Vault, clock: Clock, settings: LedgerSettings
 ) -> Ledger:
     catalogue = Catalogue()
