@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from functools import partial
 
 import pytest
 
@@ -14,9 +15,10 @@ from bench.torture.outside_server import account
 from bench.torture.worker import work
 from ledger.cancelling import Cancellation
 from ledger.ledger import Ledger
+from tests.crash import acts
 from tests.crash.conftest import Start
-from tests.crash.seen import effects, rows
-from tests.ledger.outside import count
+from tests.crash.seen import PATIENCE, bodies, effects, rows, tell, untell
+from tests.ledger.outside import count, eventually
 
 WHY = Cancellation(by="pat", reason="not wanted any more")
 
@@ -99,6 +101,32 @@ async def test_cancelling_and_ending_at_once_leave_all_or_nothing(
     assert {number for kind, number in back if kind == "deliver"} == set(effects(arena, "deliver"))
     assert {number for kind, number in back if kind == "account"} == set(effects(arena, "account"))
     assert (await door.audit.verify())[1] == []
+
+
+@pytest.mark.xfail(reason="who slept before it sent does not ask on waking whether it still may")
+async def test_what_a_paused_worker_sends_after_it_was_undone_does_not_remain(
+    arena: Arena, ledger: Ledger, start: Start
+) -> None:
+    tell(arena, "hold a")
+    sleeper = start(acts.work, "a")
+    await ledger.messages.receive(delivered("1"))
+    await eventually(partial(_began, arena), PATIENCE)
+    sleeper.signal(signal.SIGSTOP)
+    start(acts.work, "b")
+    [flow] = await ledger.database.rows("select id from flow")
+    await ledger.cancel(flow["id"], WHY)
+    await cancelled(ledger, 1)
+    untell(arena, "hold a")
+    sleeper.signal(signal.SIGCONT)
+    tell(arena, "hold b")
+    await ledger.messages.receive(delivered("2"))
+    await eventually(partial(_began, arena, "2"), PATIENCE)  # it is awake, or its peer is
+    await asyncio.sleep(2 * arena.lease)
+    assert effects(arena, "deliver")["1"] == len(taken_back(arena))
+
+
+async def _began(arena: Arena, number: str = "1") -> bool:
+    return bodies(arena)[number] > 0
 
 
 async def _kill_one(children: list[Child]) -> None:
