@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
@@ -38,6 +39,7 @@ class Killer:
         self, arena: Arena, store: Store, workers: list[Child], senders: list[Child]
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self.latest = ""
         self.fallen: list[str] = []
         self.takeovers = Takeovers(arena.dsn)
         self._arena = arena
@@ -68,7 +70,10 @@ class Killer:
         await asyncio.sleep(self._chance.uniform(0.02, _LONGEST_PAUSE))
         self._mourn()
         [kind] = self._chance.choices(KINDS, list(_WEIGHTS.values()))
+        began = time.time()
         await self._ways[kind]()
+        with (self._arena.folder / "kills").open("a") as file:
+            file.write(f"{began:.3f} {time.time():.3f} {kind} {self.latest}\n")
         self.counts[kind] += 1
         self._as_many_as_wanted()
         return kind
@@ -93,7 +98,9 @@ class Killer:
                 self.fallen.append(f"{child.name} ended with {child.exit_code}: {last}")
 
     def _living(self, children: list[Child]) -> Child:
-        return self._chance.choice([child for child in children if child.is_alive] or children)
+        child = self._chance.choice([child for child in children if child.is_alive] or children)
+        self.latest = child.name
+        return child
 
     async def _one_worker(self) -> None:
         child = self._living(self._workers)

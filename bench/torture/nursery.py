@@ -84,8 +84,17 @@ class Child:
 
     async def ended(self, within: float = 30) -> int | None:
         """Wait until it is gone; return its exit code, None if it is still there."""
-        if self._process is not None:
-            await asyncio.to_thread(self._process.join, within)
+        if self._process is None or self._process.exitcode is not None:
+            return self.exit_code
+        gone, loop, sentinel = asyncio.Event(), asyncio.get_running_loop(), self._process.sentinel
+        loop.add_reader(sentinel, gone.set)  # a thread for each would be one too many for the pool
+        try:
+            await asyncio.wait_for(gone.wait(), within)
+        except TimeoutError:
+            return None
+        finally:
+            loop.remove_reader(sentinel)
+        self._process.join()
         return self.exit_code
 
     def said(self) -> str:

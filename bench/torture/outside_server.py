@@ -8,6 +8,7 @@ callers try again: 5xx before and after the deed, lost answers, delays.
 import asyncio
 import os
 import random
+import time
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -45,6 +46,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     order: Order
     document: str
     repeated: bool
+    at: float = 0.0
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,9 +123,9 @@ class World:
             self._count += 1
             is_void = order.undo and order.key not in self._documents
             known = "" if is_void else f"D{self._count}"
-            deed = Deed(order=order, document=known, repeated=False)
+            deed = Deed(order=order, document=known, repeated=False, at=time.time())
         else:
-            deed = Deed(order=order, document=known, repeated=True)
+            deed = Deed(order=order, document=known, repeated=True, at=time.time())
         self._file.write(_encode(deed) + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())

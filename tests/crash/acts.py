@@ -27,6 +27,7 @@ EVENTS: dict[Any, str] = {
     "case-scheduled": "chain",
     "requisition-raised": "waiting",
     "nothing-used": "odd",
+    "goods-received": "undoable",
 }
 
 
@@ -68,6 +69,16 @@ class Actor:
             await asyncio.sleep(0.02)
         return done
 
+    async def ready_to_go(self, need: Need, /, *, key: str) -> Done:
+        """Stand for a while where everything is said, and nothing is sent yet."""
+        begun(self.folder, need.number)
+        while is_told(self.folder, f"hold {self._name}"):
+            await asyncio.sleep(0.02)
+        return await self._outside.deliver(need, key=key)
+
+    async def take_back(self, need: Need, done: Done | None, /, *, key: str) -> Done:
+        return await self._outside.undeliver(need, done, key=key)
+
     async def flaky(self, need: Need, /, *, key: str) -> Done:
         """Fail as long as the folder says so; the caller is to come again in a second."""
         begun(self.folder, need.number)
@@ -105,6 +116,13 @@ def two_steps(actor: Actor) -> Callable[..., Awaitable[Any]]:
         done: Done = await story.step("second", actor.second, need)
         die_once(actor.folder, "after the record")
         return done
+
+    return run
+
+
+def undoable(actor: Actor) -> Callable[..., Awaitable[Any]]:
+    async def run(story: Any, need: Need) -> Any:
+        return await story.step("deliver", actor.ready_to_go, need, compensate=actor.take_back)
 
     return run
 
@@ -152,6 +170,7 @@ def play_flows(actor: Actor, play: Play) -> list[FlowDefinition]:
         "chain": (chain(actor), Link),
         "waiting": (waiting(actor, play), Need),
         "odd": (odd(actor), Need),
+        "undoable": (undoable(actor), Need),
     }
     return [
         FlowDefinition(name=name, version=play.version, facts=facts, run=run, owner="supply-chain")
