@@ -16,7 +16,7 @@ from ledger.audit_trail import Evidence
 from ledger.batch import Batch
 from ledger.database import Database
 from ledger.ids import new_id
-from ledger.outbox import Outbox, Position, Wanted, wanted_by
+from ledger.outbox import Event, Outbox, Position, Wanted, wanted_by
 from ledger.subscription_secrets import KeptSecret, SecretBox, new_secret
 from ledger.vault import Vault
 from ledger.writer import Act, Writer
@@ -184,11 +184,9 @@ class Subscriptions:
             raise StateConflict(
                 "only the event that is next can be skipped", where=event, expected=held
             )
-        told = page.events[0]
-        kept = f"committed_in = $2, position = $3, status = 'active', {_FORGIVE}"
-        action = f"skip {told.type} {told.id}"
-        await self._change(subscription, action, kept, *told.position, by=by, reason=reason)
-        return await self.resume(subscription, by=by, reason=reason)
+        act = partial(_skip_within, known=known, told=page.events[0], by=by, reason=reason)
+        await self._writer.submit(Act(act))
+        return await self.one(subscription)
 
     async def rotate(self, subscription: str, *, by: str, hours: float = ROTATION_HOURS) -> str:
         """Return a new secret; for these hours the old one signs beside it."""
@@ -233,6 +231,22 @@ async def resume_within(batch: Batch, *, subscription: str, by: str, reason: str
     answer = {"action": "retry", "by": by, "reason": reason}
     await batch.connection.execute(_SETTLE, subscription, msgspec.json.encode(answer).decode())
     batch.evidence.append(_evidence(subscription, by, "resume", reason))
+
+
+async def _skip_within(
+    batch: Batch, *, known: Subscription, told: Event, by: str, reason: str
+) -> None:
+    """Move the position behind the event, where it still stands before it, and go on."""
+    before = Position.read(known.position)
+    sql = (
+        "update subscription set committed_in = $2, position = $3"
+        " where id = $1 and (committed_in, position) = ($4::xid8, $5) returning 1"
+    )
+    moved = await batch.connection.fetchval(sql, known.id, *told.position, *before)
+    if moved is None:
+        raise StateConflict("the subscription has moved on meanwhile", where=told.id)
+    batch.evidence.append(_evidence(known.id, by, f"skip {told.type} {told.id}", reason))
+    await resume_within(batch, subscription=known.id, by=by, reason=reason)
 
 
 async def disable_within(batch: Batch, *, subscription: str, by: str, reason: str) -> None:
