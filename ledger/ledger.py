@@ -92,7 +92,8 @@ async def open_ledger(
     """
     database = await open_database(dsn, size=settings.connections)
     try:
-        ledger = _put_together(database, Vault(secret), clock, settings, audit_keys)
+        checkpoints = Checkpoints(database, audit_keys)
+        ledger = _put_together(database, checkpoints, Vault(secret), clock, settings)
         ledger.writer.start()
         ledger.live.start()
         ledger.news.start()
@@ -108,10 +109,10 @@ async def open_ledger(
 
 def _put_together(
     database: Database,
+    checkpoints: Checkpoints,
     vault: Vault,
     clock: Clock,
     settings: LedgerSettings,
-    audit_keys: Callable[[], AuditKeys] | None,
 ) -> Ledger:
     catalogue = Catalogue()
     bookings, news = Bookings(vault, catalogue, clock), News(database)
@@ -152,3 +153,10 @@ def _put_together(
         deliveries=Deliveries(database, writer, vault, clock, live),
         clock=clock,
     )
+
+
+def _kinds(bookings: Bookings) -> dict[type[Any], Kind]:
+    return {
+        KeptArrival: Kind(bookings.apply, bookings.locks),
+        Act: Kind(perform, attrgetter("locks")),
+    }
