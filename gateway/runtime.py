@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
 from gateway.events import open_subscribers, public_url
 from gateway.health import Pings
-from gateway.keys import ledger_keys
+from gateway.keys import kept_audit_keys, ledger_keys
 from gateway.metrics import Metrics
 from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
 from ledger.database import named_database
-from ledger.ledger import open_ledger
+from ledger.ledger import Ledger, open_ledger
 from policies.oauth.keys import kept_signing_keys, signing_keys
 from policies.oauth.tokens import TokenIssuer, TokenVerifier
 from policies.rate_limit import Gcra
@@ -79,9 +79,7 @@ async def open_parts(
         found = stores
         if found is None:
             found = await stack.enter_async_context(open_stores(config))
-        ledger = await stack.enter_async_context(
-            open_ledger(found.dsn, secret=ledger_keys(config), clock=clock, settings=config.ledger)
-        )
+        ledger = await stack.enter_async_context(_opened_ledger(config, found, clock))
         cache = _valkey(found.valkey)
         stack.push_async_callback(cache.aclose)
         limiter = Gcra(cache)
@@ -109,6 +107,18 @@ async def open_parts(
             metrics=Metrics(),
             clock=clock,
         )
+
+
+def _opened_ledger(
+    config: Config, stores: Stores, clock: Clock
+) -> AbstractAsyncContextManager[Ledger]:
+    return open_ledger(
+        stores.dsn,
+        secret=ledger_keys(config),
+        clock=clock,
+        settings=config.ledger,
+        audit_keys=partial(kept_audit_keys, config),
+    )
 
 
 def _valkey(url: str) -> redis.Redis:

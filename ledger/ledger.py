@@ -1,6 +1,6 @@
 """The ledger, put together: one object with everything the tiers may use of it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import Any
@@ -9,10 +9,12 @@ import msgspec
 
 from canonical.clock import Clock, utc_now
 from ledger.agenda import Agenda
+from ledger.audit.keys import AuditKeys
 from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
 from ledger.cancelling import Cancellation, cancelling
 from ledger.catalogue import Catalogue
+from ledger.checkpoints import Checkpoints
 from ledger.clients import Clients
 from ledger.crowds import Crowds
 from ledger.database import Database, open_database
@@ -50,6 +52,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     traces: Traces
     agenda: Agenda
     audit: AuditTrail
+    checkpoints: Checkpoints
     clients: Clients
     live: Live
     vault: Vault
@@ -80,14 +83,18 @@ async def open_ledger(
     secret: bytes | KeyRing,
     clock: Clock = utc_now,
     settings: LedgerSettings = LedgerSettings(),  # noqa: B008 - frozen
+    audit_keys: Callable[[], AuditKeys] | None = None,
 ) -> AsyncGenerator[Ledger]:
     """Open the ledger on `dsn`; on leaving, write what is in hand and close.
+
+    Without `audit_keys` (read whenever something is signed) it makes no audit checkpoints.
 
     Flows are installed in its catalogue afterwards; only then may the worker be started.
     """
     database = await open_database(dsn, size=settings.connections)
     try:
-        ledger = _put_together(database, Vault(secret), clock, settings)
+        checkpoints = Checkpoints(database, audit_keys)
+        ledger = _put_together(database, checkpoints, Vault(secret), clock, settings)
         ledger.writer.start()
         ledger.live.start()
         ledger.news.start()
@@ -102,24 +109,33 @@ async def open_ledger(
 
 
 def _put_together(  # house: one line a part, and no decisions
-    database: Database, vault: Vault, clock: Clock, settings: LedgerSettings
+    database: Database,
+    checkpoints: Checkpoints,
+    vault: Vault,
+    clock: Clock,
+    settings: LedgerSettings,
 ) -> Ledger:
     catalogue = Catalogue()
     bookings, news = Bookings(vault, catalogue, clock), News(database)
     kinds: dict[type[Any], Kind] = {KeptArrival: Kind(bookings.apply, bookings.locks), Act: _ACTS}
     writer, live = Writer(database, kinds, news.of), Live(database)
-    worker = Worker(
-        Platform(
-            database=database,
-            writer=writer,
-            journal=StepJournal(database, settings.lease_seconds),
-            catalogue=catalogue,
-            vault=vault,
-            clock=clock,
-            settings=settings,
-            crowds=Crowds(settings.per_destination),
-        )
+    platform = Platform(
+        database=database,
+        writer=writer,
+        journal=StepJournal(database, settings.lease_seconds),
+        catalogue=catalogue,
+        vault=vault,
+        clock=clock,
+        settings=settings,
+        crowds=Crowds(settings.per_destination),
     )
+    return _opened(platform, checkpoints, news, live)
+
+
+def _opened(platform: Platform, checkpoints: Checkpoints, news: News, live: Live) -> Ledger:
+    database, writer, vault = platform.database, platform.writer, platform.vault
+    catalogue, clock = platform.catalogue, platform.clock
+    worker = Worker(platform, checkpoints.tend)
     news.on_work = worker.look
     return Ledger(
         database=database,
@@ -131,6 +147,7 @@ def _put_together(  # house: one line a part, and no decisions
         traces=Traces(database),
         agenda=Agenda(database),
         audit=AuditTrail(database),
+        checkpoints=checkpoints,
         clients=Clients(database),
         live=live,
         vault=vault,

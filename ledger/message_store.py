@@ -115,9 +115,12 @@ class MessageStore:
         )
         return None if row is None else str(row["facts"]).encode()
 
-    async def sent(self, message: str, answer: bytes) -> None:
-        """Note that a kept document has been delivered, and what the other side answered."""
-        await self._writer.submit(Act(partial(_sent, message, answer)))
+    async def sent(self, message: str, answer: bytes, *, key: str = "") -> None:
+        """Note that a kept document has been delivered, and what the other side answered.
+
+        `key` is that of the departure: the evidence is that of the transaction whose step it is.
+        """
+        await self._writer.submit(Act(partial(_sent, message, answer, key)))
 
     async def kept(self, message: str) -> "KeptMessage":
         """Return a message byte-exact, or raise `NotFound`."""
@@ -141,7 +144,7 @@ class MessageStore:
         )
 
 
-async def _sent(message: str, answer: bytes, batch: Batch) -> None:
+async def _sent(message: str, answer: bytes, key: str, batch: Batch) -> None:
     row = await batch.connection.fetchrow(
         "update message set status = 'sent', answer = $2 where id = $1"
         " returning kind, party, control_id",
@@ -150,9 +153,13 @@ async def _sent(message: str, answer: bytes, batch: Batch) -> None:
     )
     if row is None:
         raise NotFound("no such message", where=message)
+    transaction = await batch.connection.fetchval(
+        "select transaction_id from flow where id = split_part($1, '/', 1)", key
+    )
     batch.evidence.append(
         Evidence(
             kind="message",
+            transaction=transaction or "",
             actor="suture",
             action=f"send {row['kind']}",
             outcome="sent",

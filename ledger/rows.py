@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ledger.audit.evidence import AuditRow
 from ledger.due_rows import AwaitedRow, DeadlineRow, TaskRow
 
 if TYPE_CHECKING:
@@ -128,15 +129,6 @@ class ClaimRow(NamedTuple):
     kind: str
     value: str
     flow_id: str
-
-
-class AuditRow(NamedTuple):
-    chain: str
-    seq: int
-    kind: str
-    transaction_id: str | None
-    record: bytes
-    hash: bytes
 
 
 class QueueRow(NamedTuple):
