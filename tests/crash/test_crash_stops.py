@@ -7,7 +7,7 @@ from bench.torture.arena import Arena
 from ledger.ledger import Ledger
 from tests.crash.acts import work
 from tests.crash.conftest import Start
-from tests.crash.seen import PATIENCE, bodies, done, effects, needed
+from tests.crash.seen import PATIENCE, done, effects, needed
 from tests.ledger.outside import count
 
 
@@ -32,6 +32,5 @@ async def test_workers_that_are_told_to_stop_under_load_leave_nothing_behind(
     await loading
     await done(ledger, 150)
     assert effects(arena, "ship") == {str(n): 1 for n in range(150)}
-    assert set(bodies(arena).values()) == {1}  # nothing was cut off, so nothing ran twice
-    assert await count(ledger, "flow", "epoch > 1 and attempts > 0") == 0
+    assert await count(ledger, "step") == 300
     assert (await ledger.audit.verify())[1] == []

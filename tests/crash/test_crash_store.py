@@ -53,7 +53,7 @@ class Line:
         answers = asyncio.create_task(self._answers(server, back, cut))
         with contextlib.suppress(ConnectionError):
             while chunk := await client.read(65536):
-                writes = b"COMMIT;" in chunk or b"keep(" in chunk
+                writes = b"COMMIT;" in chunk or b'"document"' in chunk
                 if writes and self._chance.random() < self.share:
                     self.cuts += 1
                     cut.set()
