@@ -66,7 +66,7 @@ delete from step where flow_id = $1 and kind in ('ask', 'decide')
 
 _RETRY = """
 update flow set status = 'ready', attempts = 0, crashes = 0, run_at = now(), failure = null
-where id = $1"""
+where id = $1 and status = 'stuck'"""
 _CORRECT = "update flow set facts = $2::json where id = $1"
 _BEGUN = """
 select exists (select 1 from step
@@ -76,7 +76,8 @@ _FREE = """
 delete from claim where flow_id = $1 and not exists (
     select 1 from step where flow_id = $1 and kind in ('effect', 'disclose'))"""
 _ABANDON = """
-update flow set status = 'abandoned', ended_at = now() where id = $1 returning name, key, cancel"""
+update flow set status = 'abandoned', ended_at = now() where id = $1 and status = 'stuck'
+returning name, key, cancel"""
 
 
 class Tasks:
