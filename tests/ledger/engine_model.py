@@ -88,6 +88,7 @@ class Engine:
         self.flows: dict[str, Flow] = {}
         self.signals: list[tuple[str, str, bool]] = []
         self.tasks: dict[tuple[str, str], str] = {}
+        self.claims: dict[str, str] = {}
         self.messages: dict[str, Message] = {}
         self.calls: list[tuple[str, str]] = []
         self.standing: dict[str, None] = {}
@@ -159,6 +160,8 @@ class Engine:
         if action == "compensate":
             self.cancel(about)
         elif action == "abandon":
+            if all(what != "step" for _, what in flow.steps):
+                self.claims = {name: own for name, own in self.claims.items() if own != about}
             flow.status = "abandoned"
             self.promote(flow.name, flow.key)
             if flow.cancel:
@@ -181,7 +184,7 @@ def _forget(flow: Flow) -> None:
     flow.steps = flow.steps[: last + 1]
 
 
-READS = ("ask", "decide")
+READS = ("ask", "decide", "claim", "not mine")
 
 
 class Run:
@@ -227,11 +230,17 @@ class Run:
             self.engine.tasks["stuck", self.flow.id] = ""
 
     def write(
-        self, status: str = "", *, attempts: int = 0, due: bool = True, taking: int | None = None
+        self,
+        status: str = "",
+        *,
+        attempts: int = 0,
+        due: bool = True,
+        taking: int | None = None,
+        claiming: str = "",
     ) -> None:
         flow, said = self.flow, self.pending
         self.pending = []
-        if not said and not status:
+        if not (said or status or claiming):
             return
         if not self.process.reaches("recording") or flow.epoch != self.epoch:
             raise Lost
@@ -239,9 +248,12 @@ class Run:
         if taking is not None:
             flow.taken.add(taking)
             flow.awaits = set()
-        if status or self.attempts or self.crashes:
+        if claiming:
+            self.engine.claims.setdefault(claiming, flow.id)
+        if status or (said and (self.attempts or self.crashes)):
             flow.attempts, flow.crashes = attempts, 0
-        self.attempts = self.crashes = 0
+        if said:
+            self.attempts = self.crashes = 0
         if status:
             self._stand(status, due=due)
         elif flow.cancel and not self.unwinding:
@@ -275,6 +287,9 @@ class Run:
             self._wait(name, {(event, op.key) for event in WAITED})
         elif op.kind == "decision":
             self._wait(name, {("task-resolved", derived_id("task", self.flow.id, name))})
+        elif op.kind == "claim":
+            self.write(claiming=op.key)
+            self.pending.append((name, "claim" if self._has(op.key) else "not mine"))
         else:
             self._say(name, op)
 
@@ -325,24 +340,38 @@ class Run:
                     engine.begin(derived_id("flow", flow.id, name), "sending", op.key, op.child)
 
     def _undone(self) -> Generator[None]:
-        undos = list[tuple[str, Op]]()
-        for name, op in named(self.flow.ops):
-            known = self.flow.recorded(name)
-            if op.kind == "step" or (known and op.kind == "start"):
-                undos.append((name, op))
-            if not known:
-                break
-        for name, op in reversed(undos):
+        for name, op in reversed(self._to_undo()):
             if self.flow.recorded(f"undo: {name}"):
                 continue
             if op.kind == "start":
                 self._call_off(name)
                 continue
-            yield from self._outside("undo", f"{self.flow.id}/{name}", op.undo)
+            if op.kind == "step":
+                yield from self._outside("undo", f"{self.flow.id}/{name}", op.undo)
             self.pending.append((f"undo: {name}", "compensate"))
             self.write()
+            if op.kind == "claim" and self._has(op.key):
+                del self.engine.claims[op.key]
         self.write("cancelled")
         self.engine.signal("flow-cancelled", self.flow.id)
+
+    def _to_undo(self) -> list[tuple[str, Op]]:
+        """Return what has been done, and the one effect of which nobody knows."""
+        undos = list[tuple[str, Op]]()
+        for name, op in named(self.flow.ops):
+            known = self.flow.recorded(name)
+            if op.kind == "claim":
+                if (name, "claim") in self.flow.steps or (not known and self._has(op.key)):
+                    undos.append((name, op))
+                continue
+            if op.kind == "step" or (known and op.kind == "start"):
+                undos.append((name, op))
+            if not known:
+                break
+        return undos
+
+    def _has(self, claim: str) -> bool:
+        return self.engine.claims.get(claim) == self.flow.id
 
     def _call_off(self, name: str) -> None:
         child = derived_id("flow", self.flow.id, name)
@@ -358,7 +387,9 @@ def named(ops: tuple[Op, ...]) -> Iterator[tuple[str, Op]]:
     told = Counter[str]()
     for number, op in enumerate(ops):
         name = step_name(number, op)
-        if op.kind in EVENTS:
+        if op.kind == "claim":
+            name = f"claim serial {op.key}"
+        elif op.kind in EVENTS:
             name = f"announce {EVENTS[op.kind]} {op.key}"
         told[name] += 1
         yield name if told[name] == 1 else f"{name} #{told[name]}", op

@@ -23,7 +23,7 @@ LONG = 3600.0
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):
     """One thing a flow does. `fates` are how its tries end, the rest of them well; `undo` the same
-    of taking it back. `key` is whom a wait or an announcement is about, `child` what the
+    of taking it back. `key` is whom a wait, a claim or an announcement is about, `child` what the
     flow does that an announcement starts.
     """
 
@@ -124,7 +124,19 @@ class World:
             raise Crash
 
 
-_KINDS = ("step", "step", "step", "step", "ask", "decide", "wait", "decision", "tell", "start")
+_KINDS = (
+    "step",
+    "step",
+    "step",
+    "step",
+    "ask",
+    "decide",
+    "wait",
+    "decision",
+    "claim",
+    "tell",
+    "start",
+)
 _ENDS = ("parks", "crash after", "late", "refused", "away", "crash")
 _LOOKS = ("away", "refused", "crash")
 
@@ -179,6 +191,8 @@ async def _told(world: World, story: Any, name: str, op: Op) -> None:
         await story.wait_any(name, kinds, key=op.key, within=_DAY)
     elif op.kind == "decision":
         await story.decision(name, QUESTION)
+    elif op.kind == "claim":
+        await story.claim("serial", op.key)
     elif op.kind == "start":
         await story.announce("order-placed", Plan(ops=op.child), key=op.key, undo=True)
     else:

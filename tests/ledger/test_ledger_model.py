@@ -348,6 +348,8 @@ class EngineMachine(RuleBasedStateMachine):
             "select kind, coalesce(flow_id, message_id) as about from task where status = 'open'"
         )
         assert sorted(map(tuple, tasks)) == sorted(self.engine.tasks)
+        claims = await self.outside.fetch("select value, flow_id from claim")
+        assert dict(claims) == self.engine.claims
         kept = await self.outside.fetch("select identity, status from message order by at, id")
         told_of = [(name, each.status) for name, each in self.engine.messages.items()]
         assert sorted(map(tuple, kept)) == sorted(told_of)
