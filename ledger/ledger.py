@@ -26,6 +26,7 @@ from ledger.message_store import MessageStore
 from ledger.news import News
 from ledger.outbox import Outbox
 from ledger.registry import Registry
+from ledger.retention import Retention
 from ledger.settings import LedgerSettings
 from ledger.step_journal import StepJournal
 from ledger.subscriptions import Subscriptions
@@ -59,6 +60,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Outbox
     subscriptions: Subscriptions
     deliveries: Deliveries
+    retention: Retention
     clock: Clock
 
     async def cancel(self, flow: str, because: Cancellation) -> None:
@@ -140,5 +142,6 @@ def _put_together(  # house: one line a part, and no decisions
         outbox=Outbox(database),
         subscriptions=Subscriptions(database, writer, vault, clock),
         deliveries=Deliveries(database, writer, vault, clock, live),
+        retention=Retention(database, writer, clock),
         clock=clock,
     )

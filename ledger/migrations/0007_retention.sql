@@ -21,3 +21,74 @@ begin
 end $$;
 create trigger task_is_asked_for before insert on task for each row
     when (new.kind in ('stuck', 'decision')) execute function is_asked_for();
+
+-- What was removed by rule, when, and up to which time; `told` of them are in the audit trail.
+create table removal (
+    what    text not null,
+    day     date not null default (now() at time zone 'UTC')::date,
+    days    integer not null,
+    until   timestamptz not null,
+    rows    bigint not null,
+    told    bigint not null default 0,
+    primary key (what, day)
+);
+create index removal_untold on removal (what) where told < rows;
+
+alter table transaction add column removed_at timestamptz, add column removed_by text;
+
+-- A task points to a flow that may be gone: only what is finished goes.
+alter table task drop constraint task_flow_id_fkey;
+create index task_settled on task (resolved_at) where status = 'resolved';
+create index message_recognised on message (at) where identity is not null;
+create index sealed_context_age on sealed_context using brin (at);
+create index body_age on body using brin (at);
+
+-- Rows that change often leave dead ones behind: vacuum by their number, not by a share of the history.
+alter table flow set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000,
+    autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000);
+alter table awaited set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+alter table task set (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+alter table subscription set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+alter table counter set (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+
+-- A month whose first rows are in the default partition already stays there: nothing is moved under load.
+create or replace function make_months(parent text, ahead integer) returns integer language plpgsql as $$
+declare
+    month timestamp := date_trunc('month', now() at time zone 'UTC');
+    name text;
+    taken boolean;
+    made integer := 0;
+begin
+    perform pg_advisory_xact_lock(7405160115);
+    for n in 0..ahead loop
+        name := parent || '_' || to_char(month, 'YYYYMM');
+        if to_regclass(name) is null then
+            execute format('select exists (select from %I where at >= %L and at < %L)', parent || '_default',
+                           to_char(month, 'YYYY-MM-DD') || ' 00:00:00+00',
+                           to_char(month + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00') into taken;
+            if not taken then
+                execute format('create table %I partition of %I for values from (%L) to (%L)', name, parent,
+                               to_char(month, 'YYYY-MM-DD') || ' 00:00:00+00',
+                               to_char(month + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
+                made := made + 1;
+            end if;
+        end if;
+        month := month + interval '1 month';
+    end loop;
+    return made;
+end $$;
+
+create index message_pending on message (at) where status = 'pending';
+
+-- How many rows a table has: exact while they are few, then what PostgreSQL estimates.
+create function about(name text) returns bigint language plpgsql stable as $$
+declare
+    rows bigint;
+begin
+    select reltuples into rows from pg_class where oid = to_regclass(name);
+    if coalesce(rows, -1) < 20000 then
+        execute format('select count(*) from (select from %I limit 20001) few', name) into rows;
+    end if;
+    return rows;
+end $$;
