@@ -33,8 +33,8 @@ order by at desc, seq desc limit $5"""
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One record of the trail, without patient data.
 
-    `kind` is one of the evidence kinds: call, message, transformation, approval, access,
-    master-data.
+    `kind` is one of the evidence kinds: call, message, transformation, approval, access, event,
+    master-data, retention.
     """
 
     kind: str

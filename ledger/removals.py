@@ -83,6 +83,7 @@ with gone as materialized (
 ), steps as (delete from step using gone where step.flow_id = gone.id
 ), takes as (delete from taken using gone where taken.flow_id = gone.id
 ), waits as (delete from awaited using gone where awaited.flow_id = gone.id
+), deadlines as (delete from deadline using gone where deadline.flow_id = gone.id
 ), tasks as (delete from task using gone where task.flow_id = gone.id
 ), marks as (
     update transaction t set removed_at = now(), removed_by = $3
@@ -107,7 +108,13 @@ REMOVALS = (
     Removal("stories", "stories", "flow", _STORY_BATCH, _STORIES),
     Removal("stories", "tasks", "task", _deleting("task", "id", _TASKS, "t"), _TASKS),
     Removal("stories", "news", "signal", _NEWS_BATCH, _NEWS),
-    Removal("hops", "hops", "entry", _deleting("entry_default", "seq", _HOPS, "e"), _HOPS),
+    Removal(
+        "hops",
+        "hops",
+        "entry",
+        _deleting("entry_default", "ctid", _HOPS, "e"),
+        _HOPS,
+    ),
     Removal("events", "events", "outbox", _deleting("outbox", "id", _EVENTS, "o"), _EVENTS),
     Removal(
         "contexts",

@@ -54,7 +54,10 @@ class Due(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Retention:
-    """Removes by rule. `remove_audit` is the audit trail's own way; None leaves it whole."""
+    """Removes by `rules`, which are given before it starts; without them it removes nothing.
+
+    `remove_audit` is the audit trail's own way; None leaves it whole.
+    """
 
     def __init__(self, database: Database, writer: Writer, clock: Clock) -> None:
         self.rules = RetentionRules()
@@ -80,8 +83,8 @@ class Retention:
         now = asyncio.get_running_loop().time()
         if now >= self._made:
             await self._months.make()
-            await self._remove_audit()
             self._made = now + _DAY_SECONDS
+            await self._remove_audit()
         await self.run(turns=_TURNS)
 
     async def run(self, *, turns: int = 0, progress: Progress | None = None) -> dict[str, int]:
@@ -95,6 +98,8 @@ class Retention:
             if progress is not None and rows:
                 progress(what, removed[what])
 
+        if not turns:
+            await self._remove_audit()
         for table in MONTHLY:
             await self._drop_months(table, count)
         for removal in REMOVALS:

@@ -12,15 +12,28 @@ create or replace function promote(queues queue_row[]) returns void language sql
 $$;
 
 -- A flow that somebody wants cancelled asks nobody: it does not come to stand where an answer is awaited.
-create function is_asked_for() returns trigger language plpgsql as $$
+-- A task keeps the business key of its flow, which may be gone before it is looked for.
+alter table task add column flow_key text;
+update task set flow_key = flow.key from flow where flow.id = task.flow_id;
+create index task_by_key on task (flow_key) where flow_key is not null;
+create index task_raised on task (raised_at);
+
+create function is_asked_for() returns trigger language plpgsql set search_path = suture as $$
+declare
+    about flow;
 begin
-    if exists (select 1 from flow where id = new.flow_id and cancel is not null and status = 'ready') then
+    select * into about from flow where id = new.flow_id;
+    if new.kind in ('stuck', 'decision') and about.cancel is not null and about.status = 'ready' then
         return null;
     end if;
+    new.flow_key := about.key;
     return new;
 end $$;
 create trigger task_is_asked_for before insert on task for each row
-    when (new.kind in ('stuck', 'decision')) execute function is_asked_for();
+    when (new.flow_id is not null) execute function is_asked_for();
+
+-- The newest names of a kind.
+create index reference_newest on reference (kind, at);
 
 -- What was removed by rule, when, and up to which time; `told` of them are in the audit trail.
 create table removal (
@@ -82,7 +95,7 @@ end $$;
 create index message_pending on message (at) where status = 'pending';
 
 -- How many rows a table has: exact while they are few, then what PostgreSQL estimates.
-create function about(name text) returns bigint language plpgsql stable as $$
+create function about(name text) returns bigint language plpgsql stable set search_path = suture as $$
 declare
     rows bigint;
 begin

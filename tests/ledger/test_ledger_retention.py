@@ -51,8 +51,7 @@ AGED = (
     *("update message set at = at - $1::interval", "update body set at = at - $1::interval"),
     "update flow set started_at = started_at - $1::interval, ended_at = ended_at - $1::interval",
     *("update entry set at = at - $1::interval", "update signal set at = at - $1::interval"),
-    "update task set raised_at = raised_at - $1::interval, resolved_at = now() - $1::interval"
-    " where status = 'resolved'",
+    "update task set raised_at = raised_at - $1::interval, resolved_at = resolved_at - $1",
     *("update outbox set at = at - $1::interval", "update claim set at = at - $1::interval"),
     "update sealed_context set at = at - $1::interval",
     "update transaction set opened_at = opened_at - $1::interval",
