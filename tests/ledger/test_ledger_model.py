@@ -44,7 +44,7 @@ from tests.ledger.plans import (
 
 T = TypeVar("T")
 
-EXAMPLES = 30
+EXAMPLES = 20
 """In `make test`; `pytest tests/ledger/test_ledger_model.py --model-examples=2000` looks longer."""
 
 SETTINGS = LedgerSettings(
