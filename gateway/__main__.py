@@ -14,6 +14,7 @@ from gateway.commands import (
     inspect,
     keys,
     openapi,
+    retention,
     serve,
     subscriptions,
     tasks,
@@ -35,6 +36,7 @@ _COMMANDS: tuple[ModuleType, ...] = (
     subscriptions,
     keys,
     facility,
+    retention,
     openapi,
     doctor,
 )

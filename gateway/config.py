@@ -14,7 +14,7 @@ import msgspec
 
 from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
-from ledger.settings import LedgerSettings
+from ledger.settings import LedgerSettings, RetentionRules
 from process_apis.case_demand.rules import CancellationPolicy
 from process_apis.invoice_matching.rules import MatchTolerance
 from process_apis.requisition_to_order.rules import ApprovalPolicy
@@ -145,6 +145,7 @@ class Config(_Section, frozen=True, kw_only=True):
     deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()
+    retention: RetentionRules = RetentionRules()
 
 
 def load(path: Path) -> Config:

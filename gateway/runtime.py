@@ -86,6 +86,7 @@ async def open_parts(
         upstreams = await stack.enter_async_context(open_upstreams(config))
         systems = connect(config, ledger, upstreams, clock)
         ledger.catalogue.install(flows(config, systems), STARTS)
+        ledger.retention.rules = config.retention
         authorization, verifier = _authorization(config, clock)
         subscribers = await stack.enter_async_context(
             open_subscribers(config, ledger, cache, clock)
@@ -149,6 +150,8 @@ async def running_gateway(
             stack.push_async_callback(parts.ledger.worker.stop)
             parts.ledger.deliveries.start()
             stack.push_async_callback(parts.ledger.deliveries.stop)
+            parts.ledger.retention.start()
+            stack.push_async_callback(parts.ledger.retention.stop)
         mllp, url = None, ""
         if "listener" in wanted:
             mllp = await stack.enter_async_context(_listening(parts, notes))

@@ -48,7 +48,8 @@ returning id"""
 
 _AGAIN = """
 update flow set status = 'ready', run_at = now(), attempts = 0, crashes = 0, failure = null
-where id = $1 and cancel is not null and status = 'stuck'"""
+where id = $1 and cancel is not null and status = 'stuck'
+returning id"""
 
 _WITHDRAW = """
 update task set status = 'resolved', resolved_at = now(), resolution = $2::jsonb
@@ -70,11 +71,13 @@ async def _cancel(flow: str, because: Cancellation, at: datetime, batch: Batch) 
         "select pg_advisory_xact_lock($1)", lock_number("queue", row["name"], row["key"])
     )
     taken: str | None = await connection.fetchval(_CANCEL, flow, encoded(because))
+    again: str | None = None
     if taken is None:
-        await connection.execute(_AGAIN, flow)
-    else:
+        again = await connection.fetchval(_AGAIN, flow)
+    if taken is not None or again is not None:
         answer = Resolution(action="compensate", by=because.by, reason=because.reason)
         await connection.execute(_WITHDRAW, flow, encoded(answer))
+    if taken is not None:
         await connection.execute("delete from awaited where flow_id = $1", flow)
         hop = EntryRow(row["transaction_id"], f"cancel {row['name']}", "cancel", "ledger", at)
         batch.rows.append(hop._replace(flow_id=flow, actor=because.by, why=because.reason))

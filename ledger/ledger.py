@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -10,6 +12,7 @@ import msgspec
 from canonical.clock import Clock, utc_now
 from ledger.agenda import Agenda
 from ledger.audit.keys import AuditKeys
+from ledger.audit.removal import remove_before
 from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
 from ledger.cancelling import Cancellation, cancelling
@@ -28,6 +31,7 @@ from ledger.message_store import MessageStore
 from ledger.news import News
 from ledger.outbox import Outbox
 from ledger.registry import Registry
+from ledger.retention import Retention
 from ledger.settings import LedgerSettings
 from ledger.step_journal import StepJournal
 from ledger.subscriptions import Subscriptions
@@ -62,6 +66,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Outbox
     subscriptions: Subscriptions
     deliveries: Deliveries
+    retention: Retention
     clock: Clock
 
     async def cancel(self, flow: str, because: Cancellation) -> None:
@@ -132,11 +137,15 @@ def _put_together(  # house: one line a part, and no decisions
     return _opened(platform, checkpoints, news, live)
 
 
-def _opened(platform: Platform, checkpoints: Checkpoints, news: News, live: Live) -> Ledger:
+def _opened(  # house: one line a part, and no decisions
+    platform: Platform, checkpoints: Checkpoints, news: News, live: Live
+) -> Ledger:
     database, writer, vault = platform.database, platform.writer, platform.vault
     catalogue, clock = platform.catalogue, platform.clock
-    worker = Worker(platform, checkpoints.tend)
+    worker, trail = Worker(platform, checkpoints.tend), AuditTrail(database)
     news.on_work = worker.look
+    retention = Retention(database, writer, clock)
+    retention.remove_audit = partial(_remove_audit, trail, checkpoints)
     return Ledger(
         database=database,
         writer=writer,
@@ -146,7 +155,7 @@ def _opened(platform: Platform, checkpoints: Checkpoints, news: News, live: Live
         tasks=Tasks(database, writer, catalogue, clock),
         traces=Traces(database),
         agenda=Agenda(database),
-        audit=AuditTrail(database),
+        audit=trail,
         checkpoints=checkpoints,
         clients=Clients(database),
         live=live,
@@ -157,5 +166,10 @@ def _opened(platform: Platform, checkpoints: Checkpoints, news: News, live: Live
         outbox=Outbox(database),
         subscriptions=Subscriptions(database, writer, vault, clock),
         deliveries=Deliveries(database, writer, vault, clock, live),
+        retention=retention,
         clock=clock,
     )
+
+
+async def _remove_audit(trail: AuditTrail, checkpoints: Checkpoints, before: datetime) -> int:
+    return (await remove_before(before, trail, checkpoints)).records

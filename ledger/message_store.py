@@ -1,6 +1,7 @@
 """Every document received or sent, kept byte-exact and sealed before anything else happens."""
 
 import hashlib
+from datetime import datetime
 from functools import partial
 
 import msgspec
@@ -21,6 +22,9 @@ insert into reference (kind, value, transaction_id)
 select $1, $2, flow.transaction_id from flow where flow.id = split_part($3, '/', 1)
 on conflict do nothing"""
 
+
+_REMOVED = """
+select day, days from removal where what = 'bodies' and until > $1 order by day limit 1"""
 
 # The same key gives the same message: its body is kept once.
 _KEEP_BODY = """
@@ -125,7 +129,7 @@ class MessageStore:
     async def kept(self, message: str) -> "KeptMessage":
         """Return a message byte-exact, or raise `NotFound`."""
         row = await self._database.row(
-            "select channel, kind, party, sealed from message"
+            "select channel, kind, party, sealed, message.at from message"
             " left join body on body.message_id = message.id where message.id = $1",
             message,
         )
@@ -133,7 +137,8 @@ class MessageStore:
             raise NotFound("no such message", where=message)
         if row["sealed"] is None:
             raise NotFound(
-                "the body of this message is no longer kept; that it came, and its digest, is",
+                f"the body of this message was removed{await self._rule(row['at'])};"
+                " that it came, and its digest, is kept",
                 where=message,
             )
         return KeptMessage(
@@ -142,6 +147,10 @@ class MessageStore:
             party=row["party"],
             body=self._vault.open(message, bytes(row["sealed"])),
         )
+
+    async def _rule(self, at: datetime) -> str:
+        rule = await self._database.row(_REMOVED, at)
+        return f" by rule on {rule['day']} ({rule['days']} days)" if rule else ""
 
 
 async def _sent(message: str, answer: bytes, key: str, batch: Batch) -> None:

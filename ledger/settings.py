@@ -22,3 +22,31 @@ class LedgerSettings(
     most_running: int = 1024
     per_destination: int = 64
     connections: int = 12
+
+
+class RetentionRules(
+    msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True
+):
+    """How many days what is kept: `[retention]` of gateway.toml; 0 keeps it for ever.
+
+    `bodies`: documents byte for byte. `stories`: finished flows with their steps, news and tasks.
+    `hops`: what a trace tells, by whole months. `events`: published ones that every subscriber has.
+    `contexts`: sealed patients that no unfinished flow names. `identities`: how long a document
+    that comes again is recognised; after that it is a new one. `audit`: records of the trail.
+
+    What is not finished stays whole, however old it is. What stays for ever: that a message came,
+    when, from whom and its digest; transactions, the names they go by, and claimed names.
+    """
+
+    bodies: int = 0
+    stories: int = 0
+    hops: int = 0
+    events: int = 0
+    contexts: int = 0
+    identities: int = 0
+    audit: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: days, 0 for ever")

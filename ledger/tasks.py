@@ -66,7 +66,7 @@ delete from step where flow_id = $1 and kind in ('ask', 'decide')
 
 _RETRY = """
 update flow set status = 'ready', attempts = 0, crashes = 0, run_at = now(), failure = null
-where id = $1"""
+where id = $1 and status = 'stuck'"""
 _CORRECT = "update flow set facts = $2::json where id = $1"
 _BEGUN = """
 select exists (select 1 from step
@@ -76,7 +76,8 @@ _FREE = """
 delete from claim where flow_id = $1 and not exists (
     select 1 from step where flow_id = $1 and kind in ('effect', 'disclose'))"""
 _ABANDON = """
-update flow set status = 'abandoned', ended_at = now() where id = $1 returning name, key, cancel"""
+update flow set status = 'abandoned', ended_at = now() where id = $1 and status = 'stuck'
+returning name, key, cancel"""
 
 
 class Tasks:
@@ -94,13 +95,19 @@ class Tasks:
         self, *, status: str = "open", transaction: str = "", owner: str = "", limit: int = 100
     ) -> list[Task]:
         """Return tasks, oldest first."""
+        told = {"status": "" if status == "any" else status}
+        told |= {"transaction_id": transaction, "owner": owner}
+        # Each combination is a statement of its own: one for all of them would go by no index.
+        known = {name: value for name, value in told.items() if value}
+        where = " and ".join(
+            # Open ones have their own index, which only the word itself finds.
+            "status = 'open' and $1 = 'open'" if value == "open" else f"{name} = ${n}"
+            for n, (name, value) in enumerate(known.items(), 1)
+        )
         rows = await self._database.rows(
-            f"select {_COLUMNS} from task where ($1 = 'any' or status = $1)"
-            " and ($2 = '' or transaction_id = $2) and ($3 = '' or owner = $3)"
-            " order by raised_at limit $4",
-            status,
-            transaction,
-            owner,
+            f"select {_COLUMNS} from task where {where or 'true'}"
+            f" order by raised_at limit ${len(known) + 1}",
+            *known.values(),
             limit,
         )
         return [_task(row) for row in rows]
@@ -108,8 +115,10 @@ class Tasks:
     async def about(self, name: str, *, reason: str) -> list[Task]:
         """Return the tasks of one reason that go by this name: id, subject or business key."""
         rows = await self._database.rows(
-            f"select {_COLUMNS} from task where reason = $2 and (id = $1 or subject = $1"
-            " or flow_id in (select id from flow where key = $1)) order by raised_at",
+            f"select {_COLUMNS} from task where reason = $2 and id in ("
+            " select id from task where id = $1"
+            " union select id from task where subject = $1 and subject <> ''"
+            " union select id from task where flow_key = $1) order by raised_at",
             name,
             reason,
         )

@@ -98,6 +98,17 @@ from reference r join transaction t on t.id = r.transaction_id
 where r.kind = $1 order by r.at desc limit $2"""
 
 
+_REMOVED = """
+select 'flows' as what, removed_at as at, removed_by as rule from transaction
+where id = $1 and removed_at is not null
+union all (
+    select 'hops', r.day::timestamptz, r.days || ' days' from removal r join transaction t
+        on t.id = $1 and t.opened_at < r.until
+    where r.what = 'hops' and not exists (
+        select 1 from entry e where e.transaction_id = $1 and e.at < r.until)
+    order by r.day limit 1)"""
+
+
 class NamedTransaction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A transaction under one of its names."""
 
@@ -160,7 +171,26 @@ class Traces:
                 )
             ),
             flows=await self._flows(transaction),
-            hops=await self.hops(transaction),
+            hops=(*await self._removed(transaction), *await self.hops(transaction)),
+        )
+
+    async def _removed(self, transaction: str) -> tuple[Hop, ...]:
+        """Return what there was to tell of a transaction and is no longer kept, as hops."""
+        rows = await self._database.rows(_REMOVED, transaction)
+        return tuple(
+            Hop(
+                seq=0,
+                at=row["at"],
+                name=f"{row['what']} removed",
+                kind="retention",
+                system="ledger",
+                outcome="removed",
+                versions={},
+                actor="suture",
+                why=f"by rule: {row['rule']}",
+                milliseconds=0.0,
+            )
+            for row in rows
         )
 
     async def facts_of(self, flow: str) -> bytes:

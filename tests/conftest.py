@@ -17,6 +17,10 @@ from ledger.database import fresh_database
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--model-examples", help="how many runs of the engine against its model")
+
+
 @pytest.fixture(scope="session")
 def state(tmp_path_factory: pytest.TempPathFactory):
     """A state folder of this test run, with its embedded servers' places cleaned up afterwards."""

@@ -21,7 +21,15 @@ _PATH = "/experience/v1/security"
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Limit = Annotated[int, QueryParameter(ge=1, le=500)]
 Kind = Literal[
-    "", "call", "message", "transformation", "approval", "access", "event", "master-data"
+    "",
+    "call",
+    "message",
+    "transformation",
+    "approval",
+    "access",
+    "event",
+    "master-data",
+    "retention",
 ]
 AnyEvidence = Literal["", "message", "transformation", "approval", "access"]
 

@@ -60,16 +60,22 @@ def server(tmp_path_factory: pytest.TempPathFactory):
         runner.run(started.leave())
 
 
-@pytest.fixture
-async def dsn(server: Server) -> str:
-    """The database without a row: a new one for each test would take as long as all the rest."""
-    connection = await asyncpg.connect(server.dsn)
+async def emptied(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Take every row out: a new database for each test would take as long as all the rest."""
     tables = await connection.fetch(
         "select table_name from information_schema.tables"
         " where table_schema = 'suture' and table_name <> 'migration'"
     )
     empty = [f'delete from suture."{table[0]}"' for table in tables]
-    await connection.execute(";".join(["set session_replication_role = replica", *empty]))
+    told = ["set session_replication_role = replica", *empty]
+    await connection.execute(";".join([*told, "set session_replication_role = origin"]))
+
+
+@pytest.fixture
+async def dsn(server: Server) -> str:
+    """The database without a row."""
+    connection = await asyncpg.connect(server.dsn)
+    await emptied(connection)
     await connection.close()
     return server.dsn
 

@@ -283,3 +283,58 @@ def known(number: str) -> bool:
     if number == "wrong":
         raise UnknownItem(f"no item {number}")
     return True
+
+
+async def test_who_queues_to_be_undone_does_not_run_beside_who_runs(ledger: Ledger) -> None:
+    first, second, _ = pair()
+    install(ledger, two_steps(first, second))
+    await ledger.messages.receive(used("1"))
+    ledger.worker.start()
+    await ended(ledger)
+    done = await flow_id(ledger)
+    same = (fact("item-used", "1"),)
+    second.failures = [Declined("no")]
+    await ledger.messages.receive(used("2", announcements=same))
+    await ended(ledger, status="stuck")
+    await ledger.cancel(done, WHY)  # it comes after the one that is stuck
+    await ledger.messages.receive(used("3", announcements=same * 2))
+    assert await count(ledger, "flow", "status = 'queued'") == 3
+    assert await count(ledger, "flow", "status = 'stuck'") == 1
+
+
+async def test_what_fails_while_it_is_being_cancelled_asks_nobody(ledger: Ledger) -> None:
+    first, _, _ = pair()
+    first.answers.clear()
+
+    async def asks(story: Any, need: Need) -> None:
+        await story.ask("stock", slow, need)
+
+    async def slow(need: Need) -> int:
+        first.began.set()
+        await first.answers.wait()
+        raise UnknownItem(f"no item {need.number}")
+
+    install(ledger, flow(asks))
+    await ledger.messages.receive(used("1"))
+    ledger.worker.start()
+    await first.began.wait()
+    await ledger.cancel(await flow_id(ledger), WHY)
+    first.answers.set()
+    await ended(ledger, status="cancelled")
+    assert await ledger.tasks.listed() == []
+
+
+async def test_cancelling_again_goes_on_and_withdraws_the_question(ledger: Ledger) -> None:
+    first, second, order = pair()
+    first.refusals = [Declined("it is on its way")]
+    install(ledger, two_steps(first, second))
+    await ledger.messages.receive(used("1"))
+    ledger.worker.start()
+    await ended(ledger)
+    own = await flow_id(ledger)
+    await ledger.cancel(own, WHY)
+    await raised(ledger)
+    await ledger.cancel(own, WHY)
+    await ended(ledger, status="cancelled")
+    assert await ledger.tasks.listed() == []
+    assert order == ["second", "first"]
