@@ -151,7 +151,7 @@ TAXONOMY: tuple[EventKind, ...] = (
         "EVT-11",
         "inventory.moved",
         "Inventory moved",
-        f"{_USAGE}, receiving",
+        f"{_USAGE}, usage-reversal, receiving",
         "operations",
         "supply",
         p.InventoryMoved,

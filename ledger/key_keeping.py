@@ -35,6 +35,7 @@ class SealedColumn(NamedTuple):
 SEALED = (
     SealedColumn("bodies", "body", "message_id", "sealed"),
     SealedColumn("contexts", "sealed_context", "token", "sealed"),
+    SealedColumn("signing secrets", "subscription", "id", "secrets"),
 )
 """Every column that the vault seals: `tests/ledger/test_ledger_key_ring.py` finds a missing one."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from canonical.charge import PostedJournal, RecordedCharge
 from canonical.inventory import PostedMovement
+from canonical.published import InventoryMoved
 from canonical.usage import UsageReversal
 from ledger.story import Story
 from process_apis.usage_reversal.ports import ChargeDesk, CostBook, MasterRecords, StockBook
@@ -91,6 +92,7 @@ async def _back_in_the_books(
             continue
         movement = await story.decide("goods that come back", goods_back, usage, mine, today)
         back = await story.step("take the goods back", stock.post_movement, movement)
+        story.publish(InventoryMoved.out(movement, back, story.now()), subject=back.document)
         movements.append(back)
         if back.value.amount:
             cost = await story.decide("cost that comes back", cost_back, movement, back)

@@ -84,8 +84,13 @@ def test_what_is_said_to_be_available_is_told_by_somebody(kind) -> None:
     root = Path(__file__).parents[2]
     flows = "".join(path.read_text() for path in root.glob("process_apis/*/*.py"))
     ledger = (root / "ledger/migrations/0004_outbox.sql").read_text()
-    desk = (root / "system_apis/subscribers/desk.py").read_text()
-    assert f"{kind.payload.__name__}" in flows + desk or kind.type in ledger
+    others = (root / "system_apis/subscribers/desk.py", root / "ledger/timers.py")
+    told = flows + "".join(path.read_text() for path in others)
+    assert (
+        f"{kind.payload.__name__}(" in told
+        or f"{kind.payload.__name__}." in told
+        or (kind.type in ledger)
+    )
 
 
 def test_the_class_of_what_is_told_decides_the_event() -> None:

@@ -3,7 +3,11 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
+from canonical.published import InventoryMoved
 from gateway.demo.stage import Stage
+from ledger.outbox import Position, Wanted
 from tests.journeys.front_doors import Case, Floor, ended, flows, hops, outputs, waiting
 
 KNEE = "27447"
@@ -29,6 +33,14 @@ async def charges(floor: Floor) -> list[tuple[str, Decimal]]:
     found = (await floor.stage.ehr.get("/fhir/ChargeItem")).json().get("entry", [])
     items = [each["resource"] for each in found]
     return [(each["status"], Decimal(str(each["quantity"]["value"]))) for each in items]
+
+
+async def moves_told(floor: Floor) -> list[str]:
+    """What subscribers are told of stock that moved."""
+    wanted = Wanted(types=("org.suture.inventory.moved.v1",))
+    outbox = floor.stage.running.parts.ledger.outbox
+    page = await outbox.after(Position(0, 0), wanted, limit=100)
+    return [msgspec.json.decode(event.body, type=InventoryMoved).kind for event in page.events]
 
 
 async def counted(floor: Floor, case: Case, usages: int, reversals: int) -> Any:
@@ -57,6 +69,7 @@ async def test_a_credited_implant_is_back_in_every_book_and_may_be_used_again(st
     assert await balances(floor) == before
     assert await charges(floor) == [("entered-in-error", 1), ("entered-in-error", 3)]
     assert {"take the goods back", "take the cost back", "credit the charge"} <= set(hops(trace))
+    assert await moves_told(floor) == ["consumption", "consumption-reversal"]
 
     other = await knee(floor)
     await floor.use(other, {"udi": UDI})

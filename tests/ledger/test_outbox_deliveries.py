@@ -15,6 +15,7 @@ from ledger.outbox import Event, Wanted
 from ledger.subscriptions import SUSPENDED, Subscription, SubscriptionDraft
 from tests.ledger.conftest import Opened
 from tests.ledger.outside import abandon, count, eventually, raised, retry
+from tests.ledger.test_ledger_key_ring import ring_at
 from tests.ledger.test_outbox_order import tell
 
 QUICK = DeliverySettings(
@@ -396,3 +397,21 @@ async def test_backlog_age_and_failures_are_numbers(ledger, operator) -> None:
     assert 90 <= counts["subscription-oldest-seconds", made.id] < 150
     assert counts["subscription-failed-attempts", made.id] == 0
     assert counts["subscriptions", "active"] == 1
+
+
+async def test_secrets_sign_as_before_after_the_keys_were_rotated_and_resealed(
+    opened: Opened, operator, tmp_path
+) -> None:
+    ledger, ears = await opened(secret=ring_at(tmp_path / "ring.json")), Ears()
+    draft = SubscriptionDraft(
+        name="w", kind="webhook", target="t", wanted=Wanted(types=("org.suture.*",))
+    )
+    made, secret = await ledger.subscriptions.add(draft, by="pat")
+    await ledger.keys.rotate("pat")
+    resealed = await ledger.keys.reseal("pat", lambda _: None)
+    assert (resealed.resealed, resealed.left, resealed.unopened) == (1, (), {})
+    await tell(operator, "e0")
+    listening(ledger, webhook=ears)
+    await settled(ledger, made)
+    await ledger.deliveries.stop(grace=0)
+    assert ears.secrets == (secret,)
