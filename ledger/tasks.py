@@ -195,8 +195,12 @@ class Tasks:
         )
         if row is None:
             raise NotFound("no such flow", where=flow)
-        kind = self._catalogue.flows[row["name"], row["version"]].facts
-        facts = merged(str(row["facts"]).encode(), resolution.correction, kind)
+        definition = self._catalogue.flows.get((row["name"], row["version"]))
+        if definition is None:
+            raise StateConflict(
+                f"nobody here knows {row['name']} of version {row['version']}", where=flow
+            )
+        facts = merged(str(row["facts"]).encode(), resolution.correction, definition.facts)
         await batch.connection.execute(_CORRECT, flow, encoded(facts))
 
     async def _abandon(self, batch: Batch, task: Task, flow: str) -> None:

@@ -76,6 +76,11 @@ def _check_doable_here(task: Task, answer: Resolution) -> None:
             "an approval is decided by an approver",
             expected=f"POST /process/v1/requisitions/{task.id}/decision",
         )
+    if answer.action == "correct":
+        raise StateConflict(
+            "corrected facts are judged by a running gateway, which knows their type",
+            expected=f"POST /process/v1/tasks/{task.id}/resolution with a correction",
+        )
     if task.kind == "refused" and answer.action == "retry":
         raise StateConflict(
             "a refused document is read again by a running gateway",

@@ -19,6 +19,7 @@ SCOPES = {
         "experience.mobile:read",
         "process.tasks:read",
         "process.tasks:write",
+        "process.flows:cancel",
         "process.requisitions:approve",
         "process.requisitions:write",
         "process.orders:read",

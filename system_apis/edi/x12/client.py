@@ -71,6 +71,10 @@ class X12Sender:
         self._path = path
         self._on_answer = on_answer
 
+    def destination(self, _order: PurchaseOrder, partner: TradingPartner, *_more: object) -> str:
+        """Return whom a call waits for: one partner that is slow holds up no other."""
+        return f"EDI {partner.supplier}"
+
     async def send_order(
         self, order: PurchaseOrder, partner: TradingPartner, *, key: str
     ) -> TransmissionReceipt:
