@@ -5,7 +5,7 @@ order.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from gateway.keys import ledger_keys
 from gateway.metrics import Metrics
 from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
+from ledger.audit.keys import AuditKeys, audit_keys, new_audit_keys
 from ledger.database import named_database
 from ledger.ledger import open_ledger
 from policies.oauth.keys import kept_signing_keys, signing_keys

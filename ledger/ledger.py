@@ -13,6 +13,7 @@ from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
 from ledger.cancelling import Cancellation, cancelling
 from ledger.catalogue import Catalogue
+from ledger.checkpoints import Checkpoints
 from ledger.clients import Clients
 from ledger.crowds import Crowds
 from ledger.database import Database, open_database
@@ -50,6 +51,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     traces: Traces
     agenda: Agenda
     audit: AuditTrail
+    checkpoints: Checkpoints
     clients: Clients
     live: Live
     vault: Vault
@@ -80,14 +82,17 @@ async def open_ledger(
     secret: bytes | KeyRing,
     clock: Clock = utc_now,
     settings: LedgerSettings = LedgerSettings(),  # noqa: B008 - frozen
+    audit_keys: AuditKeys | None = None,
 ) -> AsyncGenerator[Ledger]:
     """Open the ledger on `dsn`; on leaving, write what is in hand and close.
+
+    Without `audit_keys` it makes no audit checkpoints.
 
     Flows are installed in its catalogue afterwards; only then may the worker be started.
     """
     database = await open_database(dsn, size=settings.connections)
     try:
-        ledger = _put_together(database, Vault(secret), clock, settings)
+        ledger = _put_together(database, Vault(secret), clock, settings, audit_keys)
         ledger.writer.start()
         ledger.live.start()
         ledger.news.start()
@@ -131,6 +136,7 @@ def _put_together(  # house: one line a part, and no decisions
         traces=Traces(database),
         agenda=Agenda(database),
         audit=AuditTrail(database),
+        checkpoints=checkpoints,
         clients=Clients(database),
         live=live,
         vault=vault,

@@ -7,6 +7,7 @@ missed; a dead worker's flows are taken over when the lease ends, by database ti
 import asyncio
 import logging
 import traceback
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import msgspec
@@ -33,7 +34,7 @@ POLL_SECONDS = 1.0
 class Worker:
     """Runs flows until stopped."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, tend: Callable[[], Awaitable[None]]) -> None:
         self.identity = new_id("worker")
         self._platform = platform
         self._settings = platform.settings
@@ -110,6 +111,7 @@ class Worker:
                 if self._running:
                     await self._platform.journal.renew(self.identity, self._in_hand())
                 await self._timers.tend()
+                await self._tend()
             except (StoreUnavailable, asyncpg.PostgresError) as exc:
                 log.warning("tending failed: %s", type(exc).__name__)
             await asyncio.sleep(min(POLL_SECONDS, self._settings.lease_seconds / 4))

@@ -15,6 +15,7 @@ from gateway.embedded.cluster import postmaster
 from gateway.embedded.place import place_of
 from gateway.embedded.postgres import EmbeddedPostgres, start_postgres
 from gateway.embedded.sharing import until
+from ledger.audit.keys import AuditKeys
 from ledger.database import fresh_database
 from ledger.ledger import Ledger, open_ledger
 
@@ -78,8 +79,12 @@ async def opened(dsn: str) -> AsyncGenerator[Opened]:
     """Open one more ledger on the test's database: another process, as far as it can tell."""
     async with AsyncExitStack() as stack:
 
-        async def another(*, secret: bytes = SECRET, at: str = dsn) -> Ledger:
-            ledger = await stack.enter_async_context(open_ledger(at, secret=secret))
+        async def another(
+            *, secret: bytes = SECRET, at: str = dsn, keys: AuditKeys | None = None
+        ) -> Ledger:
+            ledger = await stack.enter_async_context(
+                open_ledger(at, secret=secret, audit_keys=keys)
+            )
             stack.push_async_callback(ledger.worker.stop, grace=0)
             return ledger
 

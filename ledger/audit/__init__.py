@@ -1,0 +1,1 @@
+"""The audit trail: records in chains, signed checkpoints over them, and what proves them."""

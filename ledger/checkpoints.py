@@ -1,0 +1,154 @@
+"""Making checkpoints: one process at a time states how far every chain has come, and signs it.
+
+Heads are read in one statement, thus in one snapshot: what is stated is committed. Whoever changes
+the tables afterwards contradicts what is signed; whoever removes the newest checkpoints as well is
+found by what was written down elsewhere: the log has the number and hash of each.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from canonical.errors import Failure, InternalFault, StateConflict
+from ledger.audit.checkpoint import (
+    FORMAT,
+    ChainHead,
+    Checkpoint,
+    Floor,
+    SignedCheckpoint,
+    encode,
+)
+from ledger.audit.keys import AuditKeys, PublicKey, Signing
+from ledger.database import Connection, Database
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Session = Connection[asyncpg.Record]
+
+log = logging.getLogger("suture.audit")
+
+_LOCK = 7_405_160_130
+_LAST = "select number, body, signature from checkpoint order by number desc limit 1"
+_MOVED = """
+select c.chain, h.seq, encode(h.hash, 'hex') as hash, c.covered from audit_chain c
+cross join lateral (
+    select seq, hash from audit a
+    where a.chain = c.chain and a.at >= c.since and a.at < c.until order by seq desc limit 1
+) h where h.seq > c.covered order by c.chain"""
+_COVERED = """
+update audit_chain set covered = n.seq from unnest($1::text[], $2::bigint[]) n(chain, seq)
+where audit_chain.chain = n.chain"""
+_AHEAD = (
+    "select make_audit_month(now() + n * interval '1 month') from generate_series(0, 2) n"
+    " where to_regclass('audit_' || to_char((now() + n * interval '1 month')"
+    " at time zone 'UTC', 'YYYY_MM')) is null"
+)
+_FIX = "put the key that signed it back (keys/audit.jwks, or SUTURE_AUDIT_KEY)"
+
+
+class Checkpoints:
+    """Makes and reads checkpoints. Without keys none are made."""
+
+    def __init__(
+        self, database: Database, keys: AuditKeys | None, interval_seconds: float = 60.0
+    ) -> None:
+        self.keys = keys
+        self._database = database
+        self._interval = interval_seconds
+        self._due = 0.0
+
+    async def tend(self) -> None:
+        """Make one when it is time. What stands in the way is logged: the trail itself goes on."""
+        now = asyncio.get_running_loop().time()
+        if self.keys is None or now < self._due:
+            return
+        self._due = now + self._interval
+        try:
+            made = await self.make()
+        except Failure as failure:
+            log.warning("no audit checkpoint: %s; %s", failure, failure.fix)
+            return
+        if made is not None:
+            log.info("audit checkpoint %s:%s", made.number, made.hash)
+
+    async def make(self) -> SignedCheckpoint | None:
+        """Sign how far every chain has come; None where none has moved, or another is at it."""
+        await self._database.run(_AHEAD)
+        async with self._database.connection() as connection, connection.transaction():
+            if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", _LOCK):
+                return None
+            return await self.state(connection)
+
+    async def announce(self, successor: PublicKey) -> SignedCheckpoint:
+        """Sign, with the key in force, that `successor` signs from now on."""
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
+            last = await _last(connection)
+            made = await self.state(connection, announces=successor if last else None)
+            if made is None:
+                raise StateConflict("there is nothing yet that the key in force could sign")
+            return made
+
+    async def state(
+        self,
+        session: "Session",
+        *,
+        floors: tuple[Floor, ...] = (),
+        announces: PublicKey | None = None,
+    ) -> SignedCheckpoint | None:
+        """Write the next checkpoint in a transaction that holds the lock; None with nothing new."""
+        last = await _last(session)
+        heads = await session.fetch(_MOVED)
+        if not heads and not floors and announces is None:
+            return None
+        told = last.read() if last else None
+        if last and told is None:
+            raise InternalFault(
+                f"checkpoint {last.number} cannot be read", fix="run: suture audit verify"
+            )
+        signing, first = self._signing(told)
+        new = sum(1 for row in heads if row["covered"] == 0)
+        body = encode(
+            Checkpoint(
+                version=FORMAT,
+                number=last.number + 1 if last else 1,
+                at=_written(await session.fetchval("select clock_timestamp()")),
+                previous=last.hash if last else "",
+                key=signing.public.id,
+                count=(told.count if told else 0) + new,
+                chains=tuple(ChainHead(row["chain"], row["seq"], row["hash"]) for row in heads),
+                floors=floors,
+                announces=announces or first,
+            )
+        )
+        made = SignedCheckpoint(last.number + 1 if last else 1, body, signing.checkpoint(body))
+        await session.execute("insert into checkpoint values ($1, $2, $3)", *made)
+        chains = [row["chain"] for row in heads]
+        await session.execute(_COVERED, chains, [row["seq"] for row in heads])
+        return made
+
+    def _signing(self, told: Checkpoint | None) -> tuple[Signing, PublicKey | None]:
+        """Return the key that must sign next, and what the first checkpoint announces."""
+        if self.keys is None:
+            raise InternalFault("there is no audit key here to sign with", fix=_FIX)
+        if told is None:
+            first = self.keys.first
+            wanted = first.id
+        else:
+            first = None
+            wanted = told.announces.id if told.announces else told.key
+        signing = self.keys.signing(wanted)
+        if signing is None:
+            raise InternalFault(f"the audit key {wanted} is not here", fix=_FIX)
+        return signing, first
+
+
+async def _last(session: "Session") -> SignedCheckpoint | None:
+    row = await session.fetchrow(_LAST)
+    return SignedCheckpoint(*row) if row else None
+
+
+def _written(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
