@@ -1,17 +1,29 @@
 """Who did or saw what: append-only, chained, signed; searched, verified, and shown by evidence."""
 
 import re
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
+import msgspec
+
 from canonical.errors import InvalidRequest
 from ledger.audit.chain import AuditChain, AuditRow, searchable
 from ledger.audit.checkpoint import SignedCheckpoint
 from ledger.audit.evidence import KINDS, Evidence, EvidenceKind, decode_evidence
-from ledger.audit.reading import Piece, Resumed, floors_of, registered_chains, whole_trail
+from ledger.audit.export import ExportWriter, Header
+from ledger.audit.keys import Signing
+from ledger.audit.reading import (
+    Piece,
+    Resumed,
+    Wanted,
+    floors_of,
+    part_of_trail,
+    registered_chains,
+    whole_trail,
+)
 from ledger.audit.verdict import BrokenLink, Verdict
 from ledger.audit.verification import Verifier, Witness
 from ledger.database import Connection, Database
@@ -29,6 +41,12 @@ _PLACE = "select at from audit where chain = $1 and seq = $2 order by at limit 1
 _RECENT = """
 select chain, seq, at, record from audit where $where
 order by at desc, chain desc, seq desc limit $1"""
+_WANTED = """
+select chain, seq, at, record from audit
+where ($1::text is null or transaction_id = $1)
+  and ($2::timestamptz is null or at >= $2) and ($3::timestamptz is null or at < $3)
+order by at, chain, seq"""
+_OFTEN = 5000
 _OF = """
 select chain, seq, at, record from audit where transaction_id = $1
 order by at, chain, seq limit $2"""
@@ -65,22 +83,52 @@ class AuditTrail:
         return verdict.records, verdict.broken
 
     async def examine(
-        self, *, pinned: Collection[str] | None = None, witness: Witness | None = None
+        self,
+        *,
+        pinned: Collection[str] | None = None,
+        witness: Witness | None = None,
+        told: Callable[[int], object] | None = None,
     ) -> Verdict:
         """Verify every chain and every checkpoint as they are at this moment.
 
-        With `pinned` key ids, checkpoints that none of these keys vouches for are broken.
+        With `pinned` key ids, checkpoints that none of these keys vouches for are broken. `told` is
+        called now and then with the number of records read.
         """
-        async with self.snapshot() as session:
+        async with self._snapshot() as session:
             verifier = Verifier(await floors_of(session), pinned=pinned, witness=witness)
             async for piece in whole_trail(session):
                 feed(verifier, piece)
+                if told and not verifier.verdict.records % _OFTEN:
+                    told(verifier.verdict.records)
             for chain, covered in await registered_chains(session):
                 verifier.registered(chain, covered)
         return verifier.finish()
 
+    async def export(
+        self, write: Callable[[bytes], object], header: Header, signing: Signing | None
+    ) -> int:
+        """Write what the header asks for, as it is at this moment; return how many records."""
+        wanted = Wanted(header.transaction, header.since, header.until)
+        async with self._snapshot() as session:
+            if not header.is_part:
+                floors = tuple(await floors_of(session))
+                header = msgspec.structs.replace(header, floors=floors)
+            writer, records = ExportWriter(write, header), 0
+            pieces = part_of_trail(session, wanted) if header.is_part else whole_trail(session)
+            async for piece in pieces:
+                records += isinstance(piece, AuditRow)
+                writer.add(piece)
+            writer.end(signing)
+        return records
+
+    async def found(self, wanted: Wanted) -> AsyncGenerator[Found]:
+        """Yield records oldest first, in one snapshot."""
+        async with self._snapshot() as session:
+            async for row in session.cursor(_WANTED, *wanted, prefetch=1000):
+                yield _found(row)
+
     @asynccontextmanager
-    async def snapshot(self) -> AsyncGenerator["Session"]:
+    async def _snapshot(self) -> AsyncGenerator["Session"]:
         """Give a session that sees the trail as it is now, whatever is written meanwhile."""
         async with (
             self._database.connection() as connection,

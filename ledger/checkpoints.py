@@ -7,6 +7,7 @@ found by what was written down elsewhere: the log has the number and hash of eac
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -52,17 +53,25 @@ class Checkpoints:
     """Makes and reads checkpoints. Without keys none are made."""
 
     def __init__(
-        self, database: Database, keys: AuditKeys | None, interval_seconds: float = 60.0
+        self,
+        database: Database,
+        keys: Callable[[], AuditKeys] | None,
+        interval_seconds: float = 60.0,
     ) -> None:
-        self.keys = keys
+        self._keys = keys
         self._database = database
         self._interval = interval_seconds
         self._due = 0.0
 
+    @property
+    def keys(self) -> AuditKeys | None:
+        """The keys as they are kept now: who rotates them may be another process."""
+        return self._keys() if self._keys else None
+
     async def tend(self) -> None:
         """Make one when it is time. What stands in the way is logged: the trail itself goes on."""
         now = asyncio.get_running_loop().time()
-        if self.keys is None or now < self._due:
+        if self._keys is None or now < self._due:
             return
         self._due = now + self._interval
         try:
@@ -80,6 +89,16 @@ class Checkpoints:
             if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", _LOCK):
                 return None
             return await self.state(connection)
+
+    async def signing(self) -> Signing | None:
+        """Return the key in force, where it is here."""
+        async with self._database.connection() as connection:
+            last = await _last(connection)
+        told = last.read() if last else None
+        keys = self.keys
+        if keys is None or told is None:
+            return None
+        return keys.signing(told.announces.id if told.announces else told.key)
 
     async def announce(self, successor: PublicKey) -> SignedCheckpoint:
         """Sign, with the key in force, that `successor` signs from now on."""
@@ -131,15 +150,16 @@ class Checkpoints:
 
     def _signing(self, told: Checkpoint | None) -> tuple[Signing, PublicKey | None]:
         """Return the key that must sign next, and what the first checkpoint announces."""
-        if self.keys is None:
+        keys = self.keys
+        if keys is None:
             raise InternalFault("there is no audit key here to sign with", fix=_FIX)
         if told is None:
-            first = self.keys.first
+            first = keys.first
             wanted = first.id
         else:
             first = None
             wanted = told.announces.id if told.announces else told.key
-        signing = self.keys.signing(wanted)
+        signing = keys.signing(wanted)
         if signing is None:
             raise InternalFault(f"the audit key {wanted} is not here", fix=_FIX)
         return signing, first

@@ -1,6 +1,6 @@
 """The ledger, put together: one object with everything the tiers may use of it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import Any
@@ -82,11 +82,11 @@ async def open_ledger(
     secret: bytes | KeyRing,
     clock: Clock = utc_now,
     settings: LedgerSettings = LedgerSettings(),  # noqa: B008 - frozen
-    audit_keys: AuditKeys | None = None,
+    audit_keys: Callable[[], AuditKeys] | None = None,
 ) -> AsyncGenerator[Ledger]:
     """Open the ledger on `dsn`; on leaving, write what is in hand and close.
 
-    Without `audit_keys` it makes no audit checkpoints.
+    Without `audit_keys` (read whenever something is signed) it makes no audit checkpoints.
 
     Flows are installed in its catalogue afterwards; only then may the worker be started.
     """

@@ -1,21 +1,48 @@
 """Experience API: the audit trail."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl
 
 import msgspec
-from litestar import Router, get
-from litestar.di import NamedDependency
+from litestar import Request, Router, get
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter, SkipValidation
 
 from canonical.errors import InvalidRequest
-from experience_apis.security.views import AuditPage, AuditRow
+from experience_apis.security.audit_event import audit_bundle, audit_event
+from experience_apis.security.views import AuditKeySet, AuditPage, AuditRow, audit_page
+from experience_apis.security.wire import AuditBundle
+from ledger.audit_trail import Filters, Found
 from ledger.ledger import Ledger
 
+_PATH = "/experience/v1/security"
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Limit = Annotated[int, QueryParameter(ge=1, le=500)]
 Kind = Literal[
     "", "call", "message", "transformation", "approval", "access", "event", "master-data"
 ]
+AnyEvidence = Literal["", "message", "transformation", "approval", "access"]
+
+
+async def looked_for(
+    kind: Annotated[Kind, QueryParameter()] = "",
+    evidence: Annotated[AnyEvidence, QueryParameter()] = "",
+    actor: Annotated[str, QueryParameter(max_length=128)] = "",
+    transaction: Annotated[str, QueryParameter(max_length=64)] = "",
+    before: Annotated[str | None, QueryParameter(schema_extra={"format": "date-time"})] = None,
+    after: Annotated[str, QueryParameter(max_length=64)] = "",
+) -> Filters:
+    """Return what the address asks for; every filter left out is open."""
+    return Filters(
+        evidence=evidence or None,
+        kind=kind,
+        actor=actor,
+        transaction=transaction,
+        before=_moment(before),
+        after=after,
+    )
 
 
 @get(
@@ -23,24 +50,56 @@ Kind = Literal[
     operation_id="listAuditEvents",
     summary="List audit records, newest first",
     scope="experience.security:read",
+    dependencies={"filters": Provide(looked_for)},
 )
 async def list_audit_events(
     ledger: NamedDependency[SkipValidation[Ledger]],
-    kind: Annotated[Kind, QueryParameter()] = "",
-    actor: Annotated[str, QueryParameter(max_length=128)] = "",
-    transaction: Annotated[str, QueryParameter(max_length=64)] = "",
-    before: Annotated[str | None, QueryParameter(schema_extra={"format": "date-time"})] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=500)] = 100,
+    filters: NamedDependency[SkipValidation[Filters]],
+    limit: Limit = 100,
 ) -> AuditPage:
-    found = await ledger.audit.recent(
-        limit=limit, kind=kind, actor=actor, transaction=transaction, before=_moment(before)
-    )
-    return AuditPage(
-        items=tuple(
-            AuditRow(id=identifier, at=at, **msgspec.structs.asdict(record))
-            for identifier, at, record in found
-        )
-    )
+    """`next` of a page goes into `after`: records that are added meanwhile shift nothing."""
+    found = await ledger.audit.recent(limit=limit + 1, **filters)
+    return audit_page([audit_row(one) for one in found], limit=limit)
+
+
+@get(
+    "/audit-events/fhir",
+    operation_id="listFhirAuditEvents",
+    summary="List audit records as FHIR R4 AuditEvents, newest first",
+    scope="experience.security:read",
+    dependencies={"filters": Provide(looked_for)},
+    media_type="application/fhir+json",
+)
+async def list_fhir_audit_events(
+    ledger: NamedDependency[SkipValidation[Ledger]],
+    filters: NamedDependency[SkipValidation[Filters]],
+    request: Request[Any, Any, State],
+    limit: Limit = 100,
+) -> AuditBundle:
+    """Return a Bundle of type searchset in the shape of IHE BALP; its link `next` reads on."""
+    found = await ledger.audit.recent(limit=limit + 1, **filters)
+    asked = [(name, value) for name, value in parse_qsl(request.url.query) if name != "after"]
+    events = [audit_event(audit_row(one)) for one in found[:limit]]
+    after = found[limit - 1].id if len(found) > limit else ""
+    return audit_bundle(events, link=f"{_PATH}/audit-events/fhir", after=after, asked=asked)
+
+
+@get(
+    "/audit-keys",
+    operation_id="listAuditKeys",
+    summary="List the public keys that sign audit checkpoints",
+    scope="experience.security:read",
+)
+async def list_audit_keys(ledger: NamedDependency[SkipValidation[Ledger]]) -> AuditKeySet:
+    """Return a JWK set (RFC 7517) of Ed25519 keys (RFC 8037); checkpoints name them by `kid`."""
+    keys = ledger.checkpoints.keys
+    return msgspec.convert(keys.jwks() if keys else {"keys": []}, AuditKeySet)
+
+
+def audit_row(found: Found) -> AuditRow:
+    told = found.evidence
+    fields = msgspec.structs.asdict(told)
+    return AuditRow(id=found.id, at=found.at, evidence=told.evidence, **fields)
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -53,4 +112,4 @@ def _moment(text: str | None) -> datetime | None:
         ) from exc
 
 
-router = Router("/experience/v1/security", route_handlers=[list_audit_events])
+router = Router(_PATH, route_handlers=[list_audit_events, list_fhir_audit_events, list_audit_keys])

@@ -1,15 +1,23 @@
 """What a security reviewer sees of the audit trail."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
+EvidenceKind = Literal["message", "transformation", "approval", "access"]
+
 
 class AuditRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One record: who did what, to which object, how it ended. `id` is chain and number."""
+    """One record: who did what, to which object, how it ended. `id` is chain and number.
+
+    `evidence` is which of the four kinds of evidence the record belongs to.
+    """
 
     id: str
     at: datetime
+    evidence: EvidenceKind
     kind: str
     actor: str
     action: str
@@ -21,4 +29,28 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Records, newest first; `next` goes into `after` to read on."""
+
     items: tuple[AuditRow, ...]
+    next: str | None = None
+
+
+class AuditKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A public key as a JWK."""
+
+    kty: str
+    crv: str
+    x: str
+    kid: str
+    alg: str
+    use: str
+
+
+class AuditKeySet(msgspec.Struct, frozen=True, kw_only=True):
+    keys: tuple[AuditKey, ...]
+
+
+def audit_page(rows: Sequence[AuditRow], *, limit: int) -> AuditPage:
+    """Return a page of `limit` rows; a row more than that says that there is a next page."""
+    more = rows[limit - 1].id if len(rows) > limit else None
+    return AuditPage(items=tuple(rows[:limit]), next=more)

@@ -11,7 +11,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from canonical.errors import InternalFault
+from canonical.errors import InternalFault, MalformedMessage
 
 _CHECKPOINT = b"suture audit checkpoint 1\n"
 _EXPORT = b"suture audit export 1\n"
@@ -62,6 +62,9 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class _KeySet(msgspec.Struct, frozen=True):
     keys: tuple[_Kept, ...]
+
+
+_KEYS = tuple[_Kept, ...]
 
 
 class AuditKeys:
@@ -129,6 +132,16 @@ def audit_keys(text: bytes) -> AuditKeys:
     if not fits:
         raise InternalFault("the audit key cannot sign Ed25519", fix=_FIX)
     return AuditKeys(kept)
+
+
+def public_key_ids(text: bytes) -> frozenset[str]:
+    """Return the ids of the keys in a JWK or a JWK set, or raise `MalformedMessage`."""
+    try:
+        told = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        keys = msgspec.json.decode(told["keys"] if "keys" in told else b"[%b]" % text, type=_KEYS)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise MalformedMessage("the key cannot be read", expected="a JWK or a JWK set") from exc
+    return frozenset(key.public.id for key in keys)
 
 
 def _fits(key: _Kept) -> bool:

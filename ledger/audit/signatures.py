@@ -19,6 +19,7 @@ class Signatures:
 
     def __init__(self, tell: Break, *, partial: bool, pinned: Collection[str] | None) -> None:
         self.first_key = ""
+        self.keys: dict[str, PublicKey] = {}
         self._tell = tell
         self._partial = partial
         self._pinned = pinned
@@ -79,6 +80,7 @@ class Signatures:
             self._tell(CHECKPOINT, signed.number, "it is signed by a key that nobody announced")
             return
         self.first_key = self.first_key or told.key
+        self.keys[told.key] = self._key
         if not self._key.signed_checkpoint(signed.body, signed.signature):
             self._tell(CHECKPOINT, signed.number, "its signature does not hold")
             return
@@ -86,3 +88,4 @@ class Signatures:
             self._vouched_from = self._vouched_from or signed.number
         if told.announces is not None:
             self._key = told.announces
+            self.keys[self._key.id] = self._key

@@ -13,6 +13,7 @@ import msgspec
 from ledger.audit.chain import AuditRow, first_hash, has_times, linked, next_hash, searchable
 from ledger.audit.checkpoint import ChainHead, Floor, SignedCheckpoint
 from ledger.audit.evidence import Evidence, decode_evidence
+from ledger.audit.keys import PublicKey
 from ledger.audit.signatures import Signatures
 from ledger.audit.verdict import CHECKPOINT, BrokenLink, Verdict
 
@@ -137,6 +138,10 @@ class Verifier:
         elif covered > run.stated and not run.broken:
             reason = f"record {covered} was covered by a checkpoint that is not there"
             self._broken(chain, run, covered, reason)
+
+    def key(self, identifier: str) -> PublicKey | None:
+        """Return a key that checkpoints are signed with or announce, as far as they were read."""
+        return self._signatures.keys.get(identifier)
 
     def fault(self, chain: str, seq: int, reason: str) -> None:
         """Name something broken that is neither record nor checkpoint (a line of a file)."""

@@ -80,7 +80,7 @@ async def opened(dsn: str) -> AsyncGenerator[Opened]:
     async with AsyncExitStack() as stack:
 
         async def another(
-            *, secret: bytes = SECRET, at: str = dsn, keys: AuditKeys | None = None
+            *, secret: bytes = SECRET, at: str = dsn, keys: Callable[[], AuditKeys] | None = None
         ) -> Ledger:
             ledger = await stack.enter_async_context(
                 open_ledger(at, secret=secret, audit_keys=keys)
