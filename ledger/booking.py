@@ -134,7 +134,11 @@ class Bookings:
         if homeless and not transactions:  # it may come again once the other side is known
             await booking.batch.connection.execute(_UNHEARD, message)
         outcome = "refused" if tasks else "received"
-        booking.batch.evidence.append(_evidence(message, kept, outcome))
+        told = _evidence(message, kept, outcome)  # told of every transaction it belongs to
+        booking.batch.evidence += [
+            msgspec.structs.replace(told, transaction=transaction)
+            for transaction in dict.fromkeys(transactions) or [""]
+        ]
         return Accepted(
             message=message,
             duplicate=False,

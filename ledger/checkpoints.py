@@ -7,11 +7,12 @@ found by what was written down elsewhere: the log has the number and hash of eac
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from canonical.errors import Failure, InternalFault, StateConflict
+from canonical.errors import Failure, InternalFault
 from ledger.audit.checkpoint import (
     FORMAT,
     ChainHead,
@@ -102,13 +103,18 @@ class Checkpoints:
 
     async def announce(self, successor: PublicKey) -> SignedCheckpoint:
         """Sign, with the key in force, that `successor` signs from now on."""
+        async with self.alone() as session:
+            made = await self.state(session, announces=successor)
+            if made is None:
+                raise InternalFault("an announcement is always something to sign")
+            return made
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator["Session"]:
+        """Give a transaction in which nobody else makes a checkpoint."""
         async with self._database.connection() as connection, connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
-            last = await _last(connection)
-            made = await self.state(connection, announces=successor if last else None)
-            if made is None:
-                raise StateConflict("there is nothing yet that the key in force could sign")
-            return made
+            yield connection
 
     async def state(
         self,
@@ -139,7 +145,7 @@ class Checkpoints:
                 count=(told.count if told else 0) + new,
                 chains=tuple(ChainHead(row["chain"], row["seq"], row["hash"]) for row in heads),
                 floors=floors,
-                announces=announces or first,
+                announces=first or announces,
             )
         )
         made = SignedCheckpoint(last.number + 1 if last else 1, body, signing.checkpoint(body))

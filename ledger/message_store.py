@@ -141,7 +141,7 @@ class MessageStore:
         )
 
 
-async def _sent(message: str, answer: bytes, batch: Batch) -> None:
+async def _sent(message: str, answer: bytes, key: str, batch: Batch) -> None:
     row = await batch.connection.fetchrow(
         "update message set status = 'sent', answer = $2 where id = $1"
         " returning kind, party, control_id",
@@ -150,9 +150,13 @@ async def _sent(message: str, answer: bytes, batch: Batch) -> None:
     )
     if row is None:
         raise NotFound("no such message", where=message)
+    transaction = await batch.connection.fetchval(
+        "select transaction_id from flow where id = split_part($1, '/', 1)", key
+    )
     batch.evidence.append(
         Evidence(
             kind="message",
+            transaction=transaction or "",
             actor="suture",
             action=f"send {row['kind']}",
             outcome="sent",

@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from canonical.errors import NotFound
+from canonical.errors import StateConflict
 from gateway.commands.audit_proof import FORMATS, export, verify
 from gateway.commands.opening import configuration, configured, opened
 from gateway.config import ConfigurationRefused
 from gateway.runtime import audit_key_file, kept_audit_keys, replace_secret
 from ledger.audit.evidence import KINDS
+from ledger.audit.keys import AuditKeys
 from ledger.audit_trail import Found
 
 NAME = "audit"
@@ -106,18 +107,25 @@ async def _checkpoint(given: argparse.Namespace) -> int:
 
 
 async def _keys(given: argparse.Namespace) -> int:
-    config = configured(given)
-    keys = kept_audit_keys(config)
-    if given.rotate:
-        file = audit_key_file(config)
-        if file is None:
-            fix = "put the new key first in SUTURE_AUDIT_KEY, keep the old one, and announce it"
-            raise ConfigurationRefused(f"the audit key is not kept in a file here: {fix}")
-        keys = keys.with_new()
-        replace_secret(file, keys.encoded())
-        async with opened(given) as ledger:
-            if await ledger.checkpoints.signing() is None:
-                raise NotFound("there is no checkpoint yet", fix="suture audit checkpoint")
-            await ledger.checkpoints.announce(keys.first)
+    keys = await _rotated(given) if given.rotate else kept_audit_keys(configured(given))
     print(msgspec.json.format(msgspec.json.encode(keys.jwks()), indent=2).decode())
     return 0
+
+
+async def _rotated(given: argparse.Namespace) -> AuditKeys:
+    """Keep a new key, have the one in force announce it, and let it sign at once: it works."""
+    config = configured(given)
+    file, keys = audit_key_file(config), kept_audit_keys(config)
+    async with opened(given) as ledger:
+        signing = await ledger.checkpoints.signing()
+        if signing is None:
+            fix = "run: suture audit checkpoint"
+            raise StateConflict("no key here has signed the newest checkpoint", fix=fix)
+        if file is not None:
+            keys = keys.with_new()
+            replace_secret(file, keys.encoded())
+        elif keys.first.id == signing.public.id:
+            raise ConfigurationRefused("put the new key in front of those in SUTURE_AUDIT_KEY")
+        for _ in range(2):
+            await ledger.checkpoints.announce(keys.first)
+    return keys

@@ -18,7 +18,7 @@ from experience_apis.security.audit_event import audit_event
 from experience_apis.security.routes import audit_row
 from gateway.commands.opening import configured, opened
 from gateway.runtime import kept_audit_keys
-from ledger.audit.export import Header, verify_export
+from ledger.audit.export import FORMAT, Header, verify_export
 from ledger.audit.keys import public_key_ids
 from ledger.audit.reading import Wanted
 from ledger.audit.verdict import Verdict
@@ -151,6 +151,7 @@ async def export(given: argparse.Namespace) -> int:
 async def _write_export(ledger: Ledger, wanted: Wanted, file: BinaryIO) -> int:
     keys = ledger.checkpoints.keys
     header = Header(
+        format=FORMAT,
         made=utc_now(),
         transaction=wanted.transaction,
         since=wanted.since,

@@ -43,7 +43,7 @@ class _Line(
 class Header(_Line, frozen=True, kw_only=True, tag="header"):
     """What the file is: the whole trail, or what lies from `since` up to and without `until`."""
 
-    format: str = FORMAT
+    format: str
     made: datetime
     transaction: str | None = None
     since: datetime | None = None

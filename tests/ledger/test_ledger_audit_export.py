@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from canonical.errors import MalformedMessage
 from ledger.audit.evidence import Evidence
-from ledger.audit.export import Header, verify_export
+from ledger.audit.export import FORMAT, Header, verify_export
 from ledger.audit.keys import new_audit_keys
 from ledger.audit.verdict import Verdict
 from ledger.audit.verification import Witness
@@ -50,7 +50,7 @@ async def trail(ledger: Ledger, opened: Opened) -> list[str]:
 
 async def exported(ledger: Ledger, **part: Any) -> list[bytes]:
     lines = list[bytes]()
-    header = Header(made=MADE, keys=KEYS.public(), **part)
+    header = Header(format=FORMAT, made=MADE, keys=KEYS.public(), **part)
     await ledger.audit.export(lines.append, header, await ledger.checkpoints.signing())
     return lines
 

@@ -159,7 +159,7 @@ class X12Sender:
         message = await self._messages.keep(departure)
         kept = await self._messages.kept(message)
         answer = await self._post(partner.endpoint, kept.body)
-        await self._messages.sent(message, answer)
+        await self._messages.sent(message, answer, key=key)
         if self._on_answer and answer.startswith(b"ISA"):
             # A garbled answer is kept as a task by the intake; the order has gone out all the same.
             with contextlib.suppress(MalformedMessage):
