@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from canonical.errors import Failure, InternalFault
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("suture.audit")
 
+_LOOKS = 12
+"""How often a worker looks, in the time between two checkpoints, whether one is due."""
 _LOCK = 7_405_160_130
 _LAST = "select number, body, signature from checkpoint order by number desc limit 1"
 _MOVED = """
@@ -74,20 +76,25 @@ class Checkpoints:
         now = asyncio.get_running_loop().time()
         if self._keys is None or now < self._due:
             return
-        self._due = now + self._interval
+        self._due = now + self._interval / _LOOKS
         try:
-            made = await self.make()
+            made = await self.make(unless_within=self._interval)
         except Failure as failure:
             log.warning("no audit checkpoint: %s; %s", failure, failure.fix)
             return
         if made is not None:
             log.info("audit checkpoint %s:%s", made.number, made.hash)
 
-    async def make(self) -> SignedCheckpoint | None:
-        """Sign how far every chain has come; None where none has moved, or another is at it."""
+    async def make(self, *, unless_within: float = 0.0) -> SignedCheckpoint | None:
+        """Sign how far every chain has come; None where none has moved, or another is at it.
+
+        With `unless_within` seconds, also none where the newest one is younger.
+        """
         await self._database.run(_AHEAD)
         async with self._database.connection() as connection, connection.transaction():
             if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", _LOCK):
+                return None
+            if unless_within and await _is_young(connection, unless_within):
                 return None
             return await self.state(connection)
 
@@ -176,5 +183,13 @@ async def _last(session: "Session") -> SignedCheckpoint | None:
     return SignedCheckpoint(*row) if row else None
 
 
+async def _is_young(session: "Session", seconds: float) -> bool:
+    last = await _last(session)
+    told = last.read() if last else None
+    now: datetime = await session.fetchval("select clock_timestamp()")
+    return told is not None and _written(now - timedelta(seconds=seconds)) < told.at
+
+
 def _written(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    """Return RFC 3339 with microseconds: in the order of time, and of its letters."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -6,6 +6,7 @@ import re
 import httpx
 import msgspec
 import pytest
+from fhir.resources.R4B.bundle import Bundle
 from joserfc.jwk import ECKey
 
 from gateway.authorization import ClientBook
@@ -13,8 +14,10 @@ from gateway.demo.stage import Stage
 from policies.oauth.clients import new_client
 from policies.oauth.keys import SigningKeys
 from policies.oauth.tokens import TokenIssuer
+from tests.ledger.outside import eventually
 
 PATH = "/experience/v1/operations/transactions"
+EVENTS = "/experience/v1/security/audit-events"
 
 
 async def token_of(stage: Stage, scopes: tuple[str, ...], *, seconds: int = 600) -> str:
@@ -127,6 +130,46 @@ async def test_a_changed_record_is_found_and_named(stage: Stage, change: str, re
     assert [link.chain for link in broken] == [row["chain"]]
     assert reason in broken[0].reason
     assert broken[0].seq in (row["seq"], row["seq"] + 1)
+
+
+async def test_the_trail_is_read_page_by_page_while_it_grows(stage: Stage):
+    operator = stage.people["operator"]
+    first = await operator.call("GET", EVENTS, params={"limit": 5})
+    seen = [row["id"] for row in first["items"]]
+    page = first
+    while page.get("next"):
+        page = await operator.call("GET", EVENTS, params={"limit": 50, "after": page["next"]})
+        seen += [row["id"] for row in page["items"]]
+    assert len(seen) == len(set(seen))
+    before = first["items"][0]["at"]
+    older = await operator.call("GET", EVENTS, params={"limit": 500, "before": before})
+    assert {row["id"] for row in older["items"]} <= set(seen)
+
+
+async def test_evidence_is_found_by_its_kind_and_shown_as_fhir(stage: Stage):
+    operator = stage.people["operator"]
+    for evidence in ("message", "transformation", "approval", "access"):
+        page = await operator.call("GET", EVENTS, params={"evidence": evidence, "limit": 500})
+        assert {row["evidence"] for row in page["items"]} <= {evidence}
+    found = await operator.call("GET", f"{EVENTS}/fhir", params={"kind": "call", "limit": 2})
+    bundle = Bundle.model_validate_json(msgspec.json.encode(found))
+    assert [link.relation for link in bundle.link] == ["next"]
+    more = await operator.call("GET", bundle.link[0].url)
+    ids = [entry["resource"]["id"] for page in (found, more) for entry in page["entry"]]
+    assert len(ids) == len(set(ids)) == 4
+    keys = await operator.call("GET", "/experience/v1/security/audit-keys")
+    assert [key["alg"] for key in keys["keys"]] == ["EdDSA"]
+
+
+async def test_a_worker_signs_the_trail_by_itself(stage: Stage):
+    ledger = stage.running.parts.ledger
+
+    async def signed() -> bool:
+        return (await ledger.audit.examine()).signed > 0
+
+    await eventually(signed)
+    verdict = await ledger.audit.examine(pinned={ledger.checkpoints.keys.first.id})
+    assert (verdict.broken, verdict.pinned) == ([], True)
 
 
 async def test_the_documentation_and_the_console_need_nothing_from_outside(stage: Stage):

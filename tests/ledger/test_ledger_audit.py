@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from canonical.errors import InvalidRequest
+from ledger.arrival import Departure
 from ledger.audit_trail import Evidence
 from ledger.ledger import Ledger
 from tests.ledger.conftest import Opened
-from tests.ledger.outside import count
+from tests.ledger.outside import Need, count, flow, install, used
 
 
 def call(n: int, **changes: str) -> Evidence:
@@ -116,3 +118,47 @@ async def test_a_hostile_path_in_the_trail_does_not_stop_the_search(ledger: Ledg
     found = await ledger.audit.recent(limit=9, actor="app")
     assert [one.object for _, _, one in found] == ["", "/orders/a\0b"]
     assert await ledger.audit.verify() == (2, [])
+
+
+async def test_pages_are_stable_where_many_records_have_one_time(ledger: Ledger) -> None:
+    await asyncio.gather(*(ledger.record(call(n)) for n in range(40)))
+    seen, after = list[str](), ""
+    while page := await ledger.audit.recent(limit=7, after=after):
+        seen += [found.id for found in page]
+        after = page[-1].id
+        await ledger.record(call(99))
+    assert len(seen) == len(set(seen)) == 40
+    times = await ledger.database.rows("select distinct at from audit where seq <= 40")
+    assert len(times) < 40
+    with pytest.raises(InvalidRequest):
+        await ledger.audit.recent(limit=7, after="nowhere:1")
+
+
+async def test_all_evidence_of_a_transaction_is_linked_to_it(ledger: Ledger) -> None:
+    """Messages in and out, who decided, who looked."""
+
+    async def order(_story: object, _need: Need) -> None:
+        return
+
+    install(ledger, flow(order))
+    accepted = await ledger.messages.receive(used("1"))
+    [transaction] = accepted.transactions
+    row = await ledger.database.row("select id from flow")
+    assert row is not None
+    key = f"{row['id']}/850"
+    departure = Departure(
+        channel="edi", kind="850", recipient="VENDOR", body=b"ISA*", key=key, references=()
+    )
+    await ledger.messages.sent(await ledger.messages.keep(departure), b"TA1", key=key)
+    await ledger.record(call(1, kind="approval", transaction=transaction))
+    await ledger.record(call(2, transaction=transaction))
+    shown = await ledger.audit.of_transaction(transaction)
+    assert {kind: [one.evidence.action for one in found] for kind, found in shown.items()} == {
+        "message": ["mllp ORU^R01", "send 850"],
+        "transformation": [],
+        "approval": ["GET /1"],
+        "access": ["GET /2"],
+    }
+    for kind in ("message", "approval", "access"):
+        found = await ledger.audit.recent(limit=9, evidence=kind, transaction=transaction)
+        assert {one.evidence.evidence for one in found} == {kind}

@@ -82,6 +82,17 @@ async def test_where_nothing_has_moved_there_is_nothing_to_sign(ledger: Ledger) 
     assert await ledger.checkpoints.make() is None
 
 
+async def test_workers_together_make_one_checkpoint_a_minute(
+    ledger: Ledger, opened: Opened
+) -> None:
+    other = await opened(keys=lambda: KEYS)
+    await ledger.record(call(1))
+    assert await ledger.checkpoints.make(unless_within=60) is not None
+    await ledger.record(call(2))
+    assert await other.checkpoints.make(unless_within=60) is None
+    assert await other.checkpoints.make(unless_within=1e-6) is not None
+
+
 async def test_records_after_the_newest_checkpoint_are_chained_but_not_signed(
     ledger: Ledger, trail: list[str]
 ) -> None:
