@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 import msgspec
 
 from canonical.errors import InvalidRequest
-from ledger.audit.chain import AuditChain, AuditRow, searchable
+from ledger.audit.chain import AuditChain, searchable
 from ledger.audit.checkpoint import SignedCheckpoint
 from ledger.audit.evidence import KINDS, Evidence, EvidenceKind, decode_evidence
 from ledger.audit.export import ExportWriter, Header
@@ -27,6 +27,7 @@ from ledger.audit.reading import (
 from ledger.audit.verdict import BrokenLink, Verdict
 from ledger.audit.verification import Verifier, Witness
 from ledger.database import Connection, Database
+from ledger.rows import AuditRow
 
 if TYPE_CHECKING:
     import asyncpg

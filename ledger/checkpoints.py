@@ -47,7 +47,7 @@ where audit_chain.chain = n.chain"""
 _AHEAD = (
     "select make_audit_month(now() + n * interval '1 month') from generate_series(0, 2) n"
     " where to_regclass('audit_' || to_char((now() + n * interval '1 month')"
-    " at time zone 'UTC', 'YYYY_MM')) is null"
+    " at time zone 'UTC', 'YYYYMM')) is null"
 )
 _FIX = "put the key that signed it back (keys/audit.jwks, or SUTURE_AUDIT_KEY)"
 

@@ -131,12 +131,16 @@ class ClaimRow(NamedTuple):
 
 
 class AuditRow(NamedTuple):
+    """A record of the trail; all rows of a batch are of one chain."""
+
     chain: str
     seq: int
     kind: str
     transaction_id: str | None
     record: bytes
     hash: bytes
+    at: datetime
+    actor: str | None
 
 
 class QueueRow(NamedTuple):

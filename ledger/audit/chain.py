@@ -18,32 +18,13 @@ from canonical.clock import Clock, utc_now
 from ledger.audit.evidence import Evidence, encode_evidence
 from ledger.database import Connection
 from ledger.ids import new_id
+from ledger.rows import AuditRow, lock_number
 
 if TYPE_CHECKING:
     import asyncpg
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-_ADD = """
-insert into audit (chain, seq, at, kind, transaction_id, actor, record, hash)
-select $1, $2 + u.n, $3, u.kind, u.transaction_id, u.actor, u.record, u.hash
-from unnest($4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[]) with ordinality
-     u(kind, transaction_id, actor, record, hash, n)"""
-_BEGIN = "insert into audit_chain (chain, since, until) values ($1, $2, $3)"
-
-
-class AuditRow(NamedTuple):
-    """A row of the trail as it is kept."""
-
-    chain: str
-    seq: int
-    at: datetime
-    kind: str
-    transaction_id: str | None
-    actor: str | None
-    record: bytes
-    hash: bytes
 
 
 class Position(NamedTuple):
@@ -88,56 +69,60 @@ def searchable(actor: str) -> str:
     return actor.replace("\0", "\ufffd")
 
 
-def month_of(at: datetime) -> tuple[datetime, datetime]:
-    """Return the beginning of the month (UTC) that `at` is in, and of the next."""
-    since = at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return since, (since + timedelta(days=32)).replace(day=1)
-
-
 class AuditChain:
-    """The chain of one writer. `write` adds records to a batch; only `settle` moves the head.
+    """The chain of one writer. `draw` adds records to a batch; only `settle` moves the head.
+
+    Every batch is written under the chain's lock: who holds it and finds the drawn head on disk
+    knows that the batch was committed, and otherwise that it was not.
 
     Times never go back within a chain, and with a new month a new chain begins: a chain lies in
-    one partition, whole.
+    one partition, whole. It is registered with its first record, by `keep_audit` (migration 0003).
     """
 
     def __init__(self, clock: Clock = utc_now) -> None:
         self._clock = clock
-        self._head = _begun(_EPOCH)
+        self._head = self._drawn = _begun(_EPOCH)
+        self.lock = lock_number("chain", self._head.chain)
 
-    async def write(
-        self, connection: "Connection[asyncpg.Record]", records: list[Evidence]
-    ) -> Position:
-        """Insert `records` after the head; return the new head, to be settled after the commit."""
-        head = self._head
+    def begin(self) -> None:
+        """Forget what was drawn for a batch that was not committed."""
+        self._drawn = self._head
+
+    @property
+    def has_drawn(self) -> bool:
+        return self._drawn != self._head
+
+    def draw(self, records: list[Evidence]) -> list[AuditRow]:
+        """Return the rows that follow the settled head."""
+        self._drawn = head = self._head
         if not records:
-            return head
+            return []
         at = max(self._clock().astimezone(UTC), head.at)
         if head.seq == 0 or (at.year, at.month) != (head.at.year, head.at.month):
             head = _begun(at)
-            await connection.execute(_BEGIN, head.chain, *month_of(at))
-        seq, last, bodies, hashes = head.seq, head.hash, list[bytes](), list[bytes]()
-        for record in records:
+        chain, seq, last, rows = head.chain, head.seq, head.hash, list[AuditRow]()
+        for told in records:
             seq += 1
-            body = encode_evidence(record)
-            last = linked(last, record_digest(head.chain, seq, at, body))
-            bodies.append(body)
-            hashes.append(last)
-        await connection.execute(
-            _ADD,
-            head.chain,
-            head.seq,
-            at,
-            [record.kind for record in records],
-            [record.transaction or None for record in records],
-            [searchable(record.actor) for record in records],
-            bodies,
-            hashes,
-        )
-        return Position(head.chain, seq, last, at)
+            body = encode_evidence(told)
+            last = linked(last, record_digest(chain, seq, at, body))
+            transaction, actor = told.transaction or None, searchable(told.actor)
+            rows.append(AuditRow(chain, seq, told.kind, transaction, body, last, at, actor))
+        self._drawn = Position(chain, seq, last, at)
+        return rows
 
-    def settle(self, head: Position) -> None:
-        self._head = head
+    def settle(self) -> None:
+        """Move the head to what was drawn last: it is on disk."""
+        self._head = self._drawn
+
+    async def is_on_disk(self, connection: "Connection[asyncpg.Record]") -> bool:
+        """Look whether what was drawn last is on disk; waits for a session that is still at it."""
+        await connection.execute("select pg_advisory_xact_lock($1)", self.lock)
+        found: bool = await connection.fetchval(
+            "select exists (select 1 from audit where chain = $1 and seq = $2)",
+            self._drawn.chain,
+            self._drawn.seq,
+        )
+        return found
 
 
 def _begun(at: datetime) -> Position:

@@ -17,13 +17,14 @@ from datetime import datetime
 import msgspec
 
 from canonical.errors import MalformedMessage
-from ledger.audit.chain import AuditRow, searchable
+from ledger.audit.chain import searchable
 from ledger.audit.checkpoint import Floor, Sha256, SignedCheckpoint
 from ledger.audit.evidence import decode_evidence
 from ledger.audit.keys import PublicKey, Signing
 from ledger.audit.reading import Piece, Resumed
 from ledger.audit.verdict import EXPORT, Verdict
 from ledger.audit.verification import Verifier, Witness
+from ledger.rows import AuditRow
 
 FORMAT = "suture-audit/1"
 
@@ -224,10 +225,19 @@ def _row_of(line: _Record) -> AuditRow:
     record = line.text.encode() or line.octets
     try:
         told = decode_evidence(record)
-        filed = told.kind, told.transaction or None, searchable(told.actor)
+        kind, transaction, actor = told.kind, told.transaction or None, searchable(told.actor)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        filed = "", None, ""
-    return AuditRow(line.chain, line.seq, line.at, *filed, record, bytes.fromhex(line.hash))
+        kind, transaction, actor = "", None, ""
+    return AuditRow(
+        chain=line.chain,
+        seq=line.seq,
+        kind=kind,
+        transaction_id=transaction,
+        record=record,
+        hash=bytes.fromhex(line.hash),
+        at=line.at,
+        actor=actor,
+    )
 
 
 def verify_export(

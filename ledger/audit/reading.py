@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from ledger.audit.chain import AuditRow, first_hash, has_times, record_digest
+from ledger.audit.chain import first_hash, has_times, record_digest
 from ledger.audit.checkpoint import ChainHead, Checkpoint, Floor, SignedCheckpoint
 from ledger.database import Connection
+from ledger.rows import AuditRow
 
 if TYPE_CHECKING:
     import asyncpg
@@ -22,7 +23,7 @@ _PAGE = 4000
 _LOWEST = -(2**63)
 _HIGHEST = 2**63 - 1
 
-_COLUMNS = "a.chain, a.seq, a.at, a.kind, a.transaction_id, a.actor, a.record, a.hash"
+_COLUMNS = "a.chain, a.seq, a.kind, a.transaction_id, a.record, a.hash, a.at, a.actor"
 _PAGE_OF = f"""
 select {_COLUMNS} from audit a
 where chain = $1 and seq >= $2 and (seq > $2 or at > $3) and seq <= $4

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 _MONTHS = """
 select c.relname as part, m.since, m.until from pg_inherits i
 join pg_class c on c.oid = i.inhrelid
-cross join lateral (select to_date(substr(c.relname, 7), 'YYYY_MM')::timestamp as day) d
+cross join lateral (select to_date(substr(c.relname, 7), 'YYYYMM')::timestamp as day) d
 cross join lateral (select d.day at time zone 'UTC' as since,
                            (d.day + interval '1 month') at time zone 'UTC' as until) m
-where i.inhparent = 'audit'::regclass and c.relname ~ '^audit_[0-9]{4}_[0-9]{2}$' and m.until <= $1
+where i.inhparent = 'audit'::regclass and c.relname ~ '^audit_[0-9]{6}$' and m.until <= $1
 order by m.since"""
 _CHAINS_OF = """
 with recursive name(chain) as (

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.audit.chain import AuditRow, first_hash, has_times, linked, next_hash, searchable
+from ledger.audit.chain import first_hash, has_times, linked, next_hash, searchable
 from ledger.audit.checkpoint import ChainHead, Floor, SignedCheckpoint
 from ledger.audit.evidence import Evidence, decode_evidence
 from ledger.audit.keys import PublicKey
 from ledger.audit.signatures import Signatures
 from ledger.audit.verdict import CHECKPOINT, BrokenLink, Verdict
+from ledger.rows import AuditRow
 
 
 class Witness(NamedTuple):

@@ -31,7 +31,7 @@ declare
     since timestamp := date_trunc('month', day at time zone 'UTC');
     low timestamptz := since at time zone 'UTC';
     high timestamptz := (since + interval '1 month') at time zone 'UTC';
-    part text := 'audit_' || to_char(since, 'YYYY_MM');
+    part text := 'audit_' || to_char(since, 'YYYYMM');
 begin
     if to_regclass(part) is not null then
         return;
@@ -82,3 +82,18 @@ create table checkpoint (
     body            bytea not null,
     signature       bytea not null
 );
+
+-- A batch's records are of one chain; with its first one, a chain is registered. ------------------------
+
+alter type audit_row add attribute at timestamptz, add attribute actor text;
+create or replace function keep_audit(rows audit_row[]) returns void language plpgsql as $$
+declare
+    since timestamp := date_trunc('month', rows[1].at at time zone 'UTC');
+begin
+    if rows[1].seq = 1 then
+        insert into audit_chain (chain, since, until)
+        values (rows[1].chain, since at time zone 'UTC', (since + interval '1 month') at time zone 'UTC');
+    end if;
+    insert into audit (chain, seq, kind, transaction_id, record, hash, at, actor)
+    select r.chain, r.seq, r.kind, r.transaction_id, r.record, r.hash, r.at, r.actor from unnest(rows) r;
+end $$;

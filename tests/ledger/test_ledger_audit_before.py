@@ -8,12 +8,13 @@ import asyncpg
 import msgspec
 import pytest
 
-from ledger.audit.chain import AuditRow, first_hash, next_hash
+from ledger.audit.chain import first_hash, next_hash
 from ledger.audit.evidence import Evidence
 from ledger.audit.export import FORMAT, Header, verify_export
 from ledger.audit.keys import new_audit_keys
 from ledger.database import fresh_database
 from ledger.ledger import Ledger, open_ledger
+from ledger.rows import AuditRow
 from tests.ledger.conftest import SECRET, Server
 
 KEYS = new_audit_keys()
@@ -58,7 +59,7 @@ def old_rows() -> list[AuditRow]:
         )
         record = msgspec.json.encode(told)
         at = BEGAN + timedelta(days=n)
-        row = AuditRow(OLD, n, at, told.kind, told.transaction or None, None, record, b"")
+        row = AuditRow(OLD, n, told.kind, told.transaction or None, record, b"", at, None)
         head = next_hash(head, row)
         rows.append(row._replace(hash=head))
     return rows
