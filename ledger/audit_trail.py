@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 import msgspec
 
 from canonical.errors import InvalidRequest
-from ledger.audit.chain import AuditChain, searchable
+from ledger.audit.chain import AuditChain, KeptRecord, searchable
 from ledger.audit.checkpoint import SignedCheckpoint
 from ledger.audit.evidence import KINDS, Evidence, EvidenceKind, decode_evidence
 from ledger.audit.export import ExportWriter, Header
@@ -27,7 +27,6 @@ from ledger.audit.reading import (
 from ledger.audit.verdict import BrokenLink, Verdict
 from ledger.audit.verification import Verifier, Witness
 from ledger.database import Connection, Database
-from ledger.rows import AuditRow
 
 if TYPE_CHECKING:
     import asyncpg
@@ -117,7 +116,7 @@ class AuditTrail:
             writer, records = ExportWriter(write, header), 0
             pieces = part_of_trail(session, wanted) if header.is_part else whole_trail(session)
             async for piece in pieces:
-                records += isinstance(piece, AuditRow)
+                records += isinstance(piece, KeptRecord)
                 writer.add(piece)
             writer.end(signing)
         return records
@@ -183,7 +182,7 @@ def _kinds(filters: Filters) -> list[str]:
 
 def feed(verifier: Verifier, piece: Piece) -> None:
     """Give a piece of the trail to whoever verifies it."""
-    if isinstance(piece, AuditRow):
+    if isinstance(piece, KeptRecord):
         verifier.record(piece)
     elif isinstance(piece, SignedCheckpoint):
         verifier.checkpoint(piece)

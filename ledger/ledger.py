@@ -92,7 +92,8 @@ async def open_ledger(
     """
     database = await open_database(dsn, size=settings.connections)
     try:
-        ledger = _put_together(database, Vault(secret), clock, settings, audit_keys)
+        checkpoints = Checkpoints(database, audit_keys)
+        ledger = _put_together(database, checkpoints, Vault(secret), clock, settings)
         ledger.writer.start()
         ledger.live.start()
         ledger.news.start()
@@ -148,3 +149,10 @@ def _put_together(  # house: one line a part, and no decisions
         deliveries=Deliveries(database, writer, vault, clock, live),
         clock=clock,
     )
+
+
+def _kinds(bookings: Bookings) -> dict[type[Any], Kind]:
+    return {
+        KeptArrival: Kind(bookings.apply, bookings.locks),
+        Act: Kind(perform, attrgetter("locks")),
+    }

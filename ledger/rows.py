@@ -131,15 +131,15 @@ class ClaimRow(NamedTuple):
 
 
 class AuditRow(NamedTuple):
-    """A record of the trail; all rows of a batch are of one chain."""
+    """A batch's rows are a piece of one chain: the first says which, from what number, and when."""
 
-    chain: str
-    seq: int
+    chain: str | None
+    seq: int | None
     kind: str
     transaction_id: str | None
     record: bytes
     hash: bytes
-    at: datetime
+    at: datetime | None
     actor: str | None
 
 

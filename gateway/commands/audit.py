@@ -62,7 +62,8 @@ def _moment(text: str) -> datetime:
 
 
 def run(given: argparse.Namespace) -> int:
-    return asyncio.run(given.audit(given))
+    code: int = asyncio.run(given.audit(given))
+    return code
 
 
 async def _show(given: argparse.Namespace) -> int:

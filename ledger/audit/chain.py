@@ -27,6 +27,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+class KeptRecord(NamedTuple):
+    """A record of the trail as it is kept."""
+
+    chain: str
+    seq: int
+    kind: str
+    transaction_id: str | None
+    record: bytes
+    hash: bytes
+    at: datetime
+    actor: str | None
+
+
 class Position(NamedTuple):
     """The head of a chain: its last record's number, hash and time."""
 
@@ -56,7 +69,7 @@ def linked(before: bytes, digest: bytes) -> bytes:
     return hashlib.sha256(before + digest).digest()
 
 
-def next_hash(before: bytes, row: AuditRow) -> bytes:
+def next_hash(before: bytes, row: KeptRecord) -> bytes:
     """Return the hash of `row` (its own `hash` is ignored) after the hash `before`."""
     if has_times(row.chain):
         return linked(before, record_digest(row.chain, row.seq, row.at, row.record))
@@ -106,7 +119,8 @@ class AuditChain:
             body = encode_evidence(told)
             last = linked(last, record_digest(chain, seq, at, body))
             transaction, actor = told.transaction or None, searchable(told.actor)
-            rows.append(AuditRow(chain, seq, told.kind, transaction, body, last, at, actor))
+            rows.append(AuditRow(None, None, told.kind, transaction, body, last, None, actor))
+        rows[0] = rows[0]._replace(chain=chain, seq=head.seq + 1, at=at)
         self._drawn = Position(chain, seq, last, at)
         return rows
 

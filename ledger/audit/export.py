@@ -17,14 +17,13 @@ from datetime import datetime
 import msgspec
 
 from canonical.errors import MalformedMessage
-from ledger.audit.chain import searchable
+from ledger.audit.chain import KeptRecord, searchable
 from ledger.audit.checkpoint import Floor, Sha256, SignedCheckpoint
 from ledger.audit.evidence import decode_evidence
 from ledger.audit.keys import PublicKey, Signing
 from ledger.audit.reading import Piece, Resumed
 from ledger.audit.verdict import EXPORT, Verdict
 from ledger.audit.verification import Verifier, Witness
-from ledger.rows import AuditRow
 
 FORMAT = "suture-audit/1"
 
@@ -127,7 +126,7 @@ class ExportWriter:
 
 
 def _line_of(piece: Piece) -> _Line:
-    if isinstance(piece, AuditRow):
+    if isinstance(piece, KeptRecord):
         text, octets = _spelled(piece.record)
         return _Record(
             chain=piece.chain,
@@ -221,14 +220,14 @@ def _read_line(raw: bytes) -> _Line | None:
     return line if _encode(line) + b"\n" == raw else None
 
 
-def _row_of(line: _Record) -> AuditRow:
+def _row_of(line: _Record) -> KeptRecord:
     record = line.text.encode() or line.octets
     try:
         told = decode_evidence(record)
         kind, transaction, actor = told.kind, told.transaction or None, searchable(told.actor)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         kind, transaction, actor = "", None, ""
-    return AuditRow(
+    return KeptRecord(
         chain=line.chain,
         seq=line.seq,
         kind=kind,

@@ -9,10 +9,9 @@ from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from ledger.audit.chain import first_hash, has_times, record_digest
+from ledger.audit.chain import KeptRecord, first_hash, has_times, record_digest
 from ledger.audit.checkpoint import ChainHead, Checkpoint, Floor, SignedCheckpoint
 from ledger.database import Connection
-from ledger.rows import AuditRow
 
 if TYPE_CHECKING:
     import asyncpg
@@ -59,7 +58,7 @@ class Wanted(NamedTuple):
     since: datetime | None = None
     until: datetime | None = None
 
-    def has(self, row: AuditRow) -> bool:
+    def has(self, row: KeptRecord) -> bool:
         return (
             self.transaction in (None, row.transaction_id)
             and (self.since is None or row.at >= self.since)
@@ -83,7 +82,7 @@ class LeftOut(NamedTuple):
     digests: list[bytes]
 
 
-Piece = AuditRow | SignedCheckpoint | Resumed | LeftOut
+Piece = KeptRecord | SignedCheckpoint | Resumed | LeftOut
 
 
 class _Segment(NamedTuple):
@@ -146,7 +145,7 @@ async def _whole_bunch(session: "Session", bunch: Bunch) -> AsyncGenerator[Piece
     small = [each for each in bunch if isinstance(each, _Segment) and _is_small(each)]
     columns = [each.chain for each in small], [each.low for each in small]
     found = await session.fetch(_BUNCH, *columns, [each.high for each in small]) if small else []
-    rows = iter([AuditRow(*row) for row in found])
+    rows = iter([KeptRecord(*row) for row in found])
     row = next(rows, None)
     for each in bunch:
         if isinstance(each, SignedCheckpoint):
@@ -164,12 +163,12 @@ def _is_small(segment: _Segment) -> bool:
     return segment.high - max(segment.low, 0) <= _PAGE
 
 
-async def _pages(session: "Session", segment: _Segment) -> AsyncGenerator[AuditRow]:
+async def _pages(session: "Session", segment: _Segment) -> AsyncGenerator[KeptRecord]:
     after, at = segment.low, None
     while True:
         page = await session.fetch(_PAGE_OF, segment.chain, after, at, segment.high)
         for row in page:
-            yield AuditRow(*row)
+            yield KeptRecord(*row)
         if len(page) < _PAGE:
             return
         after, at = page[-1]["seq"], page[-1]["at"]

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.audit.chain import first_hash, has_times, linked, next_hash, searchable
+from ledger.audit.chain import KeptRecord, first_hash, has_times, linked, next_hash, searchable
 from ledger.audit.checkpoint import ChainHead, Floor, SignedCheckpoint
 from ledger.audit.evidence import Evidence, decode_evidence
 from ledger.audit.keys import PublicKey
 from ledger.audit.signatures import Signatures
 from ledger.audit.verdict import CHECKPOINT, BrokenLink, Verdict
-from ledger.rows import AuditRow
 
 
 class Witness(NamedTuple):
@@ -61,7 +60,7 @@ class Verifier:
         self._signatures = Signatures(self._break, partial=partial, pinned=pinned)
         self._witness = witness
 
-    def record(self, row: AuditRow) -> None:
+    def record(self, row: KeptRecord) -> None:
         """Follow a chain by one record."""
         self.verdict.records += 1
         run = self._run(row.chain)
@@ -158,7 +157,7 @@ class Verifier:
             self._runs[chain] = run
         return run
 
-    def _wrong(self, run: _Run, row: AuditRow) -> str:
+    def _wrong(self, run: _Run, row: KeptRecord) -> str:
         """Say what is wrong with the next record of a chain; '' where it follows."""
         if not run.open:
             return "the record stands alone: what comes before it is not said"
@@ -235,7 +234,7 @@ def _unlike(run: _Run, head: ChainHead, number: int) -> str:
     return ""
 
 
-def _copied_wrong(row: AuditRow) -> str:
+def _copied_wrong(row: KeptRecord) -> str:
     """Compare the columns for searching with what the record says."""
     try:
         told: Evidence = decode_evidence(row.record)

@@ -83,7 +83,8 @@ create table checkpoint (
     signature       bytea not null
 );
 
--- A batch's records are of one chain; with its first one, a chain is registered. ------------------------
+-- A batch's records are one piece of one chain: its first row says of which, from which number on, and when.
+-- With its first record a chain is registered.
 
 alter type audit_row add attribute at timestamptz, add attribute actor text;
 create or replace function keep_audit(rows audit_row[]) returns void language plpgsql as $$
@@ -95,5 +96,7 @@ begin
         values (rows[1].chain, since at time zone 'UTC', (since + interval '1 month') at time zone 'UTC');
     end if;
     insert into audit (chain, seq, kind, transaction_id, record, hash, at, actor)
-    select r.chain, r.seq, r.kind, r.transaction_id, r.record, r.hash, r.at, r.actor from unnest(rows) r;
+    select rows[1].chain, rows[1].seq + r.place - 1, r.kind, r.transaction_id, r.record, r.hash, rows[1].at, r.actor
+    from unnest(rows) with ordinality
+         r(chain, seq, kind, transaction_id, record, hash, at, actor, place);
 end $$;

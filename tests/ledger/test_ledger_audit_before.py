@@ -8,13 +8,12 @@ import asyncpg
 import msgspec
 import pytest
 
-from ledger.audit.chain import first_hash, next_hash
+from ledger.audit.chain import KeptRecord, first_hash, next_hash
 from ledger.audit.evidence import Evidence
 from ledger.audit.export import FORMAT, Header, verify_export
 from ledger.audit.keys import new_audit_keys
 from ledger.database import fresh_database
 from ledger.ledger import Ledger, open_ledger
-from ledger.rows import AuditRow
 from tests.ledger.conftest import SECRET, Server
 
 KEYS = new_audit_keys()
@@ -47,8 +46,8 @@ async def ledger(server: Server) -> AsyncGenerator[Ledger]:
         yield opened
 
 
-def old_rows() -> list[AuditRow]:
-    rows, head = list[AuditRow](), first_hash(OLD)
+def old_rows() -> list[KeptRecord]:
+    rows, head = list[KeptRecord](), first_hash(OLD)
     for n in range(1, 6):
         told = Evidence(
             kind="call",
@@ -59,7 +58,7 @@ def old_rows() -> list[AuditRow]:
         )
         record = msgspec.json.encode(told)
         at = BEGAN + timedelta(days=n)
-        row = AuditRow(OLD, n, told.kind, told.transaction or None, record, b"", at, None)
+        row = KeptRecord(OLD, n, told.kind, told.transaction or None, record, b"", at, None)
         head = next_hash(head, row)
         rows.append(row._replace(hash=head))
     return rows

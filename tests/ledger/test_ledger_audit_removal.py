@@ -41,7 +41,7 @@ async def written(ledger: Ledger, *moments: datetime) -> list[str]:
         async with ledger.database.connection() as session:
             await keep_rows(session, list[Row](rows))
         chain.settle()
-        names[rows[0].chain] = None
+        names[str(rows[0].chain)] = None
     return list(names)
 
 
