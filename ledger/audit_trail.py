@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 import msgspec
 
 from canonical.errors import InvalidRequest
-from ledger.audit.chain import AuditChain, KeptRecord, searchable
+from ledger.audit.chain import AuditChain, KeptRecord, microseconds, moment_of, searchable
 from ledger.audit.checkpoint import SignedCheckpoint
 from ledger.audit.evidence import KINDS, Evidence, EvidenceKind, decode_evidence
 from ledger.audit.export import ExportWriter, Header
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["AuditChain", "AuditTrail", "BrokenLink", "Evidence"]
 
 
-_LONGEST_NUMBER = 19
-_PLACE = "select at from audit where chain = $1 and seq = $2 order by at limit 1"
+PLACE = r"^([0-9]{1,16}:[a-z0-9_]{1,48}:[0-9]{1,18})?$"
+"""How the place of a record is spelled: its time in microseconds, its chain, its number."""
 _RECENT = """
 select chain, seq, at, record from audit where $where
 order by at desc, chain desc, seq desc limit $1"""
@@ -53,7 +53,7 @@ order by at, chain, seq limit $2"""
 
 
 class Filters(TypedDict, total=False):
-    """What is looked for; left out or empty, it is open. `after` is the id a page ended with."""
+    """What is looked for; left out or empty, it is open. `after` is the place of a page's end."""
 
     evidence: EvidenceKind | None
     kind: str
@@ -69,6 +69,11 @@ class Found(NamedTuple):
     id: str
     at: datetime
     evidence: Evidence
+
+    @property
+    def place(self) -> str:
+        """Where reading goes on after this record, whatever becomes of it."""
+        return f"{microseconds(self.at)}:{self.id}"
 
 
 class AuditTrail:
@@ -146,7 +151,7 @@ class AuditTrail:
             ("actor = ?", (searchable(filters.get("actor", "")),)),
             ("transaction_id = ?", (filters.get("transaction"),)),
             ("at < ?", (filters.get("before"),)),
-            ("(at, chain, seq) < (?, ?, ?)", await self._place(after) if after else ()),
+            ("(at, chain, seq) < (?, ?, ?)", _place_of(after) if after else ()),
         ]
         asked = [(text, values) for text, values in asked if any(values)]
         numbers = count(2)
@@ -154,15 +159,6 @@ class AuditTrail:
         sql = _RECENT.replace("$where", " and ".join(["true", *where]))
         values = [value for _, each in asked for value in each]
         return [_found(row) for row in await self._database.rows(sql, limit, *values)]
-
-    async def _place(self, identifier: str) -> tuple[object, ...]:
-        """Return time, chain and number of the record with this id."""
-        chain, _, seq = identifier.rpartition(":")
-        number = int(seq) if seq.isdecimal() and len(seq) < _LONGEST_NUMBER else 0
-        row = await self._database.row(_PLACE, chain, number)
-        if row is None:
-            raise InvalidRequest("no such record", where="after", expected="an id of this list")
-        return row["at"], chain, number
 
     async def of_transaction(
         self, transaction: str, limit: int = 10_000
@@ -173,6 +169,13 @@ class AuditTrail:
         for found in map(_found, rows):
             shown[found.evidence.evidence].append(found)
         return shown
+
+
+def _place_of(text: str) -> tuple[object, ...]:
+    if not re.match(PLACE, text):
+        raise InvalidRequest("no place in this list", where="after", expected="what `next` said")
+    moment, chain, seq = text.split(":")
+    return moment_of(int(moment)), chain, int(seq)
 
 
 def _kinds(filters: Filters) -> list[str]:

@@ -12,9 +12,9 @@ from litestar.params import QueryParameter, SkipValidation
 
 from canonical.errors import InvalidRequest
 from experience_apis.security.audit_event import audit_bundle, audit_event
-from experience_apis.security.views import AuditKeySet, AuditPage, AuditRow, audit_page
+from experience_apis.security.views import AuditKeySet, AuditPage, AuditRow
 from experience_apis.security.wire import AuditBundle
-from ledger.audit_trail import Filters, Found
+from ledger.audit_trail import PLACE, Filters, Found
 from ledger.ledger import Ledger
 
 _PATH = "/experience/v1/security"
@@ -32,7 +32,7 @@ async def looked_for(
     actor: Annotated[str, QueryParameter(max_length=128)] = "",
     transaction: Annotated[str, QueryParameter(max_length=64)] = "",
     before: Annotated[str | None, QueryParameter(schema_extra={"format": "date-time"})] = None,
-    after: Annotated[str, QueryParameter(max_length=64)] = "",
+    after: Annotated[str, QueryParameter(pattern=PLACE)] = "",
 ) -> Filters:
     """Return what the address asks for; every filter left out is open."""
     return Filters(
@@ -59,7 +59,8 @@ async def list_audit_events(
 ) -> AuditPage:
     """`next` of a page goes into `after`: records that are added meanwhile shift nothing."""
     found = await ledger.audit.recent(limit=limit + 1, **filters)
-    return audit_page([audit_row(one) for one in found], limit=limit)
+    rows = tuple(audit_row(one) for one in found[:limit])
+    return AuditPage(items=rows, next=_next(found, limit) or None)
 
 
 @get(
@@ -80,8 +81,8 @@ async def list_fhir_audit_events(
     found = await ledger.audit.recent(limit=limit + 1, **filters)
     asked = [(name, value) for name, value in parse_qsl(request.url.query) if name != "after"]
     events = [audit_event(audit_row(one)) for one in found[:limit]]
-    after = found[limit - 1].id if len(found) > limit else ""
-    return audit_bundle(events, link=f"{_PATH}/audit-events/fhir", after=after, asked=asked)
+    link = f"{_PATH}/audit-events/fhir"
+    return audit_bundle(events, link=link, after=_next(found, limit), asked=asked)
 
 
 @get(
@@ -94,6 +95,11 @@ async def list_audit_keys(ledger: NamedDependency[SkipValidation[Ledger]]) -> Au
     """Return a JWK set (RFC 7517) of Ed25519 keys (RFC 8037); checkpoints name them by `kid`."""
     keys = ledger.checkpoints.keys
     return msgspec.convert(keys.jwks() if keys else {"keys": []}, AuditKeySet)
+
+
+def _next(found: list[Found], limit: int) -> str:
+    """Return where the next page begins: a record more than the limit says that there is one."""
+    return found[limit - 1].place if len(found) > limit else ""
 
 
 def audit_row(found: Found) -> AuditRow:

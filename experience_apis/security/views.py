@@ -1,6 +1,5 @@
 """What a security reviewer sees of the audit trail."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -48,9 +47,3 @@ class AuditKey(msgspec.Struct, frozen=True, kw_only=True):
 
 class AuditKeySet(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[AuditKey, ...]
-
-
-def audit_page(rows: Sequence[AuditRow], *, limit: int) -> AuditPage:
-    """Return a page of `limit` rows; a row more than that says that there is a next page."""
-    more = rows[limit - 1].id if len(rows) > limit else None
-    return AuditPage(items=tuple(rows[:limit]), next=more)

@@ -49,6 +49,15 @@ class Position(NamedTuple):
     at: datetime
 
 
+def microseconds(at: datetime) -> int:
+    """Return a time as exactly as PostgreSQL keeps it, since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment_of(count: int) -> datetime:
+    return _EPOCH + count * _MICROSECOND
+
+
 def has_times(chain: str) -> bool:
     """Whether the hashes of this chain cover the times of its records."""
     return not chain.startswith("chain_")
@@ -60,7 +69,7 @@ def first_hash(chain: str) -> bytes:
 
 def record_digest(chain: str, seq: int, at: datetime, record: bytes) -> bytes:
     """Return what stands for one record of a chain with times."""
-    moment = (at - _EPOCH) // _MICROSECOND
+    moment = microseconds(at)
     return hashlib.sha256(f"{chain}\x1f{seq}\x1f{moment}\x1f".encode() + record).digest()
 
 

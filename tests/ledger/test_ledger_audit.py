@@ -125,7 +125,7 @@ async def test_pages_are_stable_where_many_records_have_one_time(ledger: Ledger)
     seen, after = list[str](), ""
     while page := await ledger.audit.recent(limit=7, after=after):
         seen += [found.id for found in page]
-        after = page[-1].id
+        after = page[-1].place
         await ledger.record(call(99))
     assert len(seen) == len(set(seen)) == 40
     times = await ledger.database.rows("select distinct at from audit where seq <= 40")
