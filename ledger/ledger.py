@@ -114,18 +114,23 @@ def _put_together(  # house: one line a part, and no decisions
     bookings, news = Bookings(vault, catalogue, clock), News(database)
     kinds: dict[type[Any], Kind] = {KeptArrival: Kind(bookings.apply, bookings.locks), Act: _ACTS}
     writer, live = Writer(database, kinds, news.of), Live(database)
-    worker = Worker(
-        Platform(
-            database=database,
-            writer=writer,
-            journal=StepJournal(database, settings.lease_seconds),
-            catalogue=catalogue,
-            vault=vault,
-            clock=clock,
-            settings=settings,
-            crowds=Crowds(settings.per_destination),
-        )
+    platform = Platform(
+        database=database,
+        writer=writer,
+        journal=StepJournal(database, settings.lease_seconds),
+        catalogue=catalogue,
+        vault=vault,
+        clock=clock,
+        settings=settings,
+        crowds=Crowds(settings.per_destination),
     )
+    return _opened(platform, checkpoints, news, live)
+
+
+def _opened(platform: Platform, checkpoints: Checkpoints, news: News, live: Live) -> Ledger:
+    database, writer, vault = platform.database, platform.writer, platform.vault
+    catalogue, clock = platform.catalogue, platform.clock
+    worker = Worker(platform, checkpoints.tend)
     news.on_work = worker.look
     return Ledger(
         database=database,
@@ -149,10 +154,3 @@ def _put_together(  # house: one line a part, and no decisions
         deliveries=Deliveries(database, writer, vault, clock, live),
         clock=clock,
     )
-
-
-def _kinds(bookings: Bookings) -> dict[type[Any], Kind]:
-    return {
-        KeptArrival: Kind(bookings.apply, bookings.locks),
-        Act: Kind(perform, attrgetter("locks")),
-    }

@@ -115,9 +115,12 @@ class MessageStore:
         )
         return None if row is None else str(row["facts"]).encode()
 
-    async def sent(self, message: str, answer: bytes) -> None:
-        """Note that a kept document has been delivered, and what the other side answered."""
-        await self._writer.submit(Act(partial(_sent, message, answer)))
+    async def sent(self, message: str, answer: bytes, *, key: str = "") -> None:
+        """Note that a kept document has been delivered, and what the other side answered.
+
+        `key` is that of the departure: the evidence is that of the transaction whose step it is.
+        """
+        await self._writer.submit(Act(partial(_sent, message, answer, key)))
 
     async def kept(self, message: str) -> "KeptMessage":
         """Return a message byte-exact, or raise `NotFound`."""

@@ -130,19 +130,6 @@ class ClaimRow(NamedTuple):
     flow_id: str
 
 
-class AuditRow(NamedTuple):
-    """A batch's rows are a piece of one chain: the first says which, from what number, and when."""
-
-    chain: str | None
-    seq: int | None
-    kind: str
-    transaction_id: str | None
-    record: bytes
-    hash: bytes
-    at: datetime | None
-    actor: str | None
-
-
 class QueueRow(NamedTuple):
     """The queue of a business key: when its head has ended the next one may run."""
 

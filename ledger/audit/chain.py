@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from canonical.clock import Clock, utc_now
-from ledger.audit.evidence import Evidence, encode_evidence
+from ledger.audit.evidence import AuditRow, Evidence, encode_evidence
 from ledger.database import Connection
 from ledger.ids import new_id
-from ledger.rows import AuditRow, lock_number
+from ledger.rows import lock_number
 
 if TYPE_CHECKING:
     import asyncpg

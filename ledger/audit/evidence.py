@@ -1,6 +1,7 @@
-"""What an audit record says, and the four kinds of evidence that records are (SEC-07)."""
+"""What an audit record says, the row that carries it, the four kinds of evidence (SEC-07)."""
 
-from typing import Literal
+from datetime import datetime
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -39,6 +40,22 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     def evidence(self) -> EvidenceKind:
         """Return which of the four kinds of evidence this is."""
         return EVIDENCE_OF.get(self.kind, "access")
+
+
+class AuditRow(NamedTuple):
+    """The composite type of the migrations, field for field, that carries a record to its table.
+
+    A batch's rows are a piece of one chain: the first says which, from what number, and when.
+    """
+
+    chain: str | None
+    seq: int | None
+    kind: str
+    transaction_id: str | None
+    record: bytes
+    hash: bytes
+    at: datetime | None
+    actor: str | None
 
 
 encode_evidence = msgspec.json.Encoder().encode
