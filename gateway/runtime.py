@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
 from ledger.audit.keys import AuditKeys, audit_keys, new_audit_keys
 from ledger.database import named_database
-from ledger.ledger import open_ledger
+from ledger.ledger import Ledger, open_ledger
 from policies.oauth.keys import kept_signing_keys, signing_keys
 from policies.oauth.tokens import TokenIssuer, TokenVerifier
 from policies.rate_limit import Gcra
@@ -110,6 +110,18 @@ async def open_parts(
             metrics=Metrics(),
             clock=clock,
         )
+
+
+def _opened_ledger(
+    config: Config, stores: Stores, clock: Clock
+) -> AbstractAsyncContextManager[Ledger]:
+    return open_ledger(
+        stores.dsn,
+        secret=ledger_secret(config),
+        clock=clock,
+        audit_keys=partial(kept_audit_keys, config),
+        settings=config.ledger,
+    )
 
 
 def _valkey(url: str) -> redis.Redis:
