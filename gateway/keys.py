@@ -2,7 +2,8 @@
 
 The first that is set counts. A ring file that is not there yet is made, once, whichever process
 comes first: from SUTURE_KEY where that is set too, from the secret that an earlier version kept in
-`keys/ledger.key`, or fresh.
+`keys/ledger.key`, or fresh. The keys that sign audit checkpoints come from SUTURE_AUDIT_KEY(_FILE),
+a JWK set, or from a file made once as well.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 
 from canonical.clock import utc_now
 from gateway.config import Config, ConfigurationRefused, secret, setting
+from ledger.audit.keys import AuditKeys, audit_keys, new_audit_keys
 from ledger.key_file import KeyFile
 from ledger.key_ring import KeyRing, Ring, new_ring, plain_ring, read_ring, ring_text
 
@@ -75,3 +77,22 @@ def forget_earlier(config: Config, removed: str) -> None:
     earlier = keys_folder(config) / "ledger.key"
     if earlier.exists() and plain_ring(earlier.read_bytes()).active.id == removed:
         earlier.unlink()
+
+
+def kept_audit_keys(config: Config) -> AuditKeys:
+    """Return the keys that sign audit checkpoints, made first where there are none."""
+    file = audit_key_file(config)
+    if file is None:
+        return audit_keys(secret("SUTURE_AUDIT_KEY").encode())
+    made = not file.path.exists()
+    try:
+        return audit_keys(file.make(new_audit_keys().encoded()) if made else file.read())
+    except OSError as exc:
+        raise ConfigurationRefused(
+            f"the audit keys {file.path} cannot be read or made: {type(exc).__name__}"
+        ) from exc
+
+
+def audit_key_file(config: Config) -> KeyFile | None:
+    """Return where the keys that sign checkpoints are kept; None where SUTURE_AUDIT_KEY is."""
+    return None if secret("SUTURE_AUDIT_KEY") else KeyFile(keys_folder(config) / "audit.jwks")

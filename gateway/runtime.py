@@ -5,7 +5,7 @@ order.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,10 @@ from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
 from gateway.events import open_subscribers, public_url
 from gateway.health import Pings
-from gateway.keys import ledger_keys
+from gateway.keys import kept_audit_keys, ledger_keys
 from gateway.metrics import Metrics
 from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
-from ledger.audit.keys import AuditKeys, audit_keys, new_audit_keys
 from ledger.database import named_database
 from ledger.ledger import Ledger, open_ledger
 from policies.oauth.keys import kept_signing_keys, signing_keys
@@ -80,9 +79,7 @@ async def open_parts(
         found = stores
         if found is None:
             found = await stack.enter_async_context(open_stores(config))
-        ledger = await stack.enter_async_context(
-            open_ledger(found.dsn, secret=ledger_keys(config), clock=clock, settings=config.ledger)
-        )
+        ledger = await stack.enter_async_context(_opened_ledger(config, found, clock))
         cache = _valkey(found.valkey)
         stack.push_async_callback(cache.aclose)
         limiter = Gcra(cache)
@@ -117,10 +114,10 @@ def _opened_ledger(
 ) -> AbstractAsyncContextManager[Ledger]:
     return open_ledger(
         stores.dsn,
-        secret=ledger_secret(config),
+        secret=ledger_keys(config),
         clock=clock,
-        audit_keys=partial(kept_audit_keys, config),
         settings=config.ledger,
+        audit_keys=partial(kept_audit_keys, config),
     )
 
 

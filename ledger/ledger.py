@@ -9,6 +9,7 @@ import msgspec
 
 from canonical.clock import Clock, utc_now
 from ledger.agenda import Agenda
+from ledger.audit.keys import AuditKeys
 from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
 from ledger.cancelling import Cancellation, cancelling

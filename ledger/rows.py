@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ledger.audit.evidence import AuditRow
 from ledger.due_rows import AwaitedRow, DeadlineRow, TaskRow
 
 if TYPE_CHECKING:

@@ -39,6 +39,7 @@ class Worker:
         self._platform = platform
         self._settings = platform.settings
         self._timers = Timers(platform.database, platform.writer)
+        self._tend = tend
         self._known: list[str] = []
         self._running: dict[asyncio.Task[None], FlowRun | None] = {}
         self._loops: list[asyncio.Task[None]] = []

@@ -12,9 +12,9 @@ from canonical.errors import StateConflict
 from gateway.commands.audit_proof import FORMATS, export, verify
 from gateway.commands.opening import configuration, configured, opened
 from gateway.config import ConfigurationRefused
-from gateway.runtime import audit_key_file, kept_audit_keys, replace_secret
+from gateway.keys import audit_key_file, kept_audit_keys
 from ledger.audit.evidence import KINDS
-from ledger.audit.keys import AuditKeys
+from ledger.audit.keys import AuditKeys, audit_keys
 from ledger.audit_trail import Found
 
 NAME = "audit"
@@ -123,8 +123,7 @@ async def _rotated(given: argparse.Namespace) -> AuditKeys:
             fix = "run: suture audit checkpoint"
             raise StateConflict("no key here has signed the newest checkpoint", fix=fix)
         if file is not None:
-            keys = keys.with_new()
-            replace_secret(file, keys.encoded())
+            keys = audit_keys(file.replace(lambda kept: audit_keys(kept).with_new().encoded()))
         elif keys.first.id == signing.public.id:
             raise ConfigurationRefused("put the new key in front of those in SUTURE_AUDIT_KEY")
         for _ in range(2):

@@ -17,7 +17,7 @@ from canonical.errors import Failure, MalformedMessage
 from experience_apis.security.audit_event import audit_event
 from experience_apis.security.routes import audit_row
 from gateway.commands.opening import configured, opened
-from gateway.runtime import kept_audit_keys
+from gateway.keys import kept_audit_keys
 from ledger.audit.export import FORMAT, Header, verify_export
 from ledger.audit.keys import public_key_ids
 from ledger.audit.reading import Wanted

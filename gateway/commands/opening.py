@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.config import Config, ConfigurationRefused, load
-from gateway.keys import ledger_keys
+from gateway.keys import kept_audit_keys, ledger_keys
 from gateway.runtime import open_stores
 from ledger.ledger import Ledger, open_ledger
 
@@ -41,6 +41,10 @@ async def opened(given: argparse.Namespace) -> AsyncGenerator[Ledger]:
     config = configured(given)
     async with (
         open_stores(config) as stores,
-        open_ledger(stores.dsn, secret=ledger_keys(config)) as ledger,
+        open_ledger(
+            stores.dsn,
+            secret=ledger_keys(config),
+            audit_keys=partial(kept_audit_keys, config),
+        ) as ledger,
     ):
         yield ledger

@@ -13,7 +13,8 @@ from fhir.resources.R4B.auditevent import AuditEvent
 
 from gateway.__main__ import main
 from gateway.config import Config
-from gateway.runtime import Stores, ledger_secret
+from gateway.keys import ledger_keys
+from gateway.runtime import Stores
 from ledger.audit.evidence import Evidence
 from ledger.ledger import open_ledger
 from tests.ledger.outside import Need, flow, install, used
@@ -32,7 +33,7 @@ async def transaction(config: Config, stores: Stores, tmp_path: Path) -> str:
     """A ledger that a document came to, and a person decided on, in an installation of its own."""
     shutil.copy(ROOT / "gateway.toml", tmp_path / "gateway.toml")
     own = msgspec.structs.replace(config, state_folder=str(tmp_path / ".suture"))
-    async with open_ledger(stores.dsn, secret=ledger_secret(own)) as ledger:
+    async with open_ledger(stores.dsn, secret=ledger_keys(own)) as ledger:
         install(ledger, flow(unmoved))
         accepted = await ledger.messages.receive(used("4711"))
         [of] = accepted.transactions
