@@ -88,7 +88,6 @@ async def open_ledger(
     """Open the ledger on `dsn`; on leaving, write what is in hand and close.
 
     Without `audit_keys` (read whenever something is signed) it makes no audit checkpoints.
-
     Flows are installed in its catalogue afterwards; only then may the worker be started.
     """
     database = await open_database(dsn, size=settings.connections)
@@ -109,29 +108,29 @@ async def open_ledger(
 
 
 def _put_together(  # house: one line a part, and no decisions
-    database: Database, vault: Vault, clock: Clock, settings: LedgerSettings
+    database: Database,
+    checkpoints: Checkpoints,
+    vault: Vault,
+    clock: Clock,
+    settings: LedgerSettings,
 ) -> Ledger:
     catalogue = Catalogue()
     bookings, news = Bookings(vault, catalogue, clock), News(database)
     kinds: dict[type[Any], Kind] = {KeptArrival: Kind(bookings.apply, bookings.locks), Act: _ACTS}
     writer, live = Writer(database, kinds, news.of), Live(database)
-    platform = Platform(
-        database=database,
-        writer=writer,
-        journal=StepJournal(database, settings.lease_seconds),
-        catalogue=catalogue,
-        vault=vault,
-        clock=clock,
-        settings=settings,
-        crowds=Crowds(settings.per_destination),
+    worker = Worker(
+        Platform(
+            database=database,
+            writer=writer,
+            journal=StepJournal(database, settings.lease_seconds),
+            catalogue=catalogue,
+            vault=vault,
+            clock=clock,
+            settings=settings,
+            crowds=Crowds(settings.per_destination),
+        ),
+        checkpoints.tend,
     )
-    return _opened(platform, checkpoints, news, live)
-
-
-def _opened(platform: Platform, checkpoints: Checkpoints, news: News, live: Live) -> Ledger:
-    database, writer, vault = platform.database, platform.writer, platform.vault
-    catalogue, clock = platform.catalogue, platform.clock
-    worker = Worker(platform, checkpoints.tend)
     news.on_work = worker.look
     return Ledger(
         database=database,
