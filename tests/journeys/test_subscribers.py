@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -311,9 +312,8 @@ async def test_a_listener_without_a_right_or_a_place_is_refused(
 class Worker:
     """A worker in a process of its own, which can be killed."""
 
-    def __init__(self, folder: Path, stores: Stores, key: bytes) -> None:
-        (folder / "keys").mkdir(exist_ok=True)
-        (folder / "keys" / "ledger.key").write_bytes(key)
+    def __init__(self, folder: Path, stores: Stores, keys: Path) -> None:
+        shutil.copytree(keys, folder / "keys")
         self._file = folder / "gateway.toml"
         events = "[events]\nallow-private-targets = true\nlease-seconds = 1.0\n"
         text = (ROOT / "gateway.toml").read_text().replace("[events]\n", events)
@@ -346,8 +346,7 @@ async def test_a_worker_that_dies_between_send_and_mark_sends_again_under_the_sa
     async with running_gateway(guarded, ("api",), stores=stores) as running:
         house = House(running, Person(running.url, "", ""))
         house.person = await house.known("subscriber")
-        key = (Path(config.state_folder) / "keys" / "ledger.key").read_bytes()
-        worker = Worker(tmp_path, stores, key)
+        worker = Worker(tmp_path, stores, Path(config.state_folder) / "keys")
         async with receiving() as receiver:
             made = await house.subscribe(receiver.url)
             names = [f"e{number}" for number in range(6)]
