@@ -26,6 +26,7 @@ from ledger.message_store import MessageStore
 from ledger.news import News
 from ledger.outbox import Outbox
 from ledger.registry import Registry
+from ledger.replay import Replays
 from ledger.settings import LedgerSettings
 from ledger.step_journal import StepJournal
 from ledger.subscriptions import Subscriptions
@@ -55,6 +56,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault
     keys: KeyKeeping
     worker: Worker
+    replays: Replays
     news: News
     outbox: Outbox
     subscriptions: Subscriptions
@@ -136,6 +138,7 @@ def _put_together(  # house: one line a part, and no decisions
         vault=vault,
         keys=KeyKeeping(database, writer, vault, clock),
         worker=worker,
+        replays=Replays(platform),
         news=news,
         outbox=Outbox(database),
         subscriptions=Subscriptions(database, writer, vault, clock),
