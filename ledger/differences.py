@@ -1,7 +1,6 @@
 """What differs between two JSON values, field by field."""
 
-from collections.abc import Iterator
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import msgspec
@@ -18,7 +17,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def differences(before: str | bytes | None, after: str | bytes | None) -> tuple[Difference, ...]:
-    """Return the fields in which two JSON texts differ, in the order of the paths."""
+    """Return the fields in which two JSON texts differ."""
     found = _fields("$", _read(before), _read(after))
     return tuple(each for each, _ in zip(found, range(_MOST), strict=False))
 
@@ -35,16 +34,22 @@ def _read(text: str | bytes | None) -> Any:
 def _fields(path: str, before: Any, after: Any) -> Iterator[Difference]:
     if before == after:
         return
-    if isinstance(before, dict) and isinstance(after, dict):
-        olds, news = cast("dict[str, Any]", before), cast("dict[str, Any]", after)
-        for name in sorted(olds.keys() | news.keys()):
-            yield from _fields(f"{path}.{name}", olds.get(name), news.get(name))
-    elif isinstance(before, list) and isinstance(after, list):
-        pairs: Iterator[tuple[Any, Any]] = zip_longest(before, after)
-        for place, (old, new) in enumerate(pairs):
-            yield from _fields(f"{path}[{place}]", old, new)
+    olds, news = _parts(before), _parts(after)
+    if olds is not None and news is not None and type(before) is type(after):
+        for name in {**olds, **news}:
+            yield from _fields(path + name, olds.get(name), news.get(name))
     else:
         yield Difference(path=path, before=_raw(before), after=_raw(after))
+
+
+def _parts(value: Any) -> dict[str, Any] | None:
+    """Return the parts of an object or list by their piece of a path."""
+    if isinstance(value, dict):
+        return {f".{name}": part for name, part in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        parts: Iterable[Any] = value
+        return {f"[{place}]": part for place, part in enumerate(parts)}
+    return None
 
 
 def _raw(value: Any) -> msgspec.Raw:

@@ -11,6 +11,7 @@ from canonical.clock import Clock, utc_now
 from ledger.agenda import Agenda
 from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
+from ledger.bulk_replay import BulkReplays
 from ledger.cancelling import Cancellation, cancelling
 from ledger.catalogue import Catalogue
 from ledger.clients import Clients
@@ -57,6 +58,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     keys: KeyKeeping
     worker: Worker
     replays: Replays
+    bulk_replays: BulkReplays
     news: News
     outbox: Outbox
     subscriptions: Subscriptions
@@ -106,30 +108,38 @@ async def open_ledger(
 def _put_together(  # house: one line a part, and no decisions
     database: Database, vault: Vault, clock: Clock, settings: LedgerSettings
 ) -> Ledger:
-    catalogue = Catalogue()
-    bookings, news = Bookings(vault, catalogue, clock), News(database)
+    catalogue, news = Catalogue(), News(database)
+    bookings = Bookings(vault, catalogue, clock)
     kinds: dict[type[Any], Kind] = {KeptArrival: Kind(bookings.apply, bookings.locks), Act: _ACTS}
-    writer, live = Writer(database, kinds, news.of), Live(database)
-    worker = Worker(
-        Platform(
-            database=database,
-            writer=writer,
-            journal=StepJournal(database, settings.lease_seconds),
-            catalogue=catalogue,
-            vault=vault,
-            clock=clock,
-            settings=settings,
-            crowds=Crowds(settings.per_destination),
-        )
+    platform = Platform(
+        database=database,
+        writer=Writer(database, kinds, news.of),
+        journal=StepJournal(database, settings.lease_seconds),
+        catalogue=catalogue,
+        vault=vault,
+        clock=clock,
+        settings=settings,
+        crowds=Crowds(settings.per_destination),
     )
+    return _ledger_on(platform, news)
+
+
+def _ledger_on(platform: Platform, news: News) -> Ledger:
+    database, writer, vault, clock = (
+        platform.database,
+        platform.writer,
+        platform.vault,
+        platform.clock,
+    )
+    worker, replays, live = Worker(platform), Replays(platform), Live(database)
     news.on_work = worker.look
     return Ledger(
         database=database,
         writer=writer,
-        catalogue=catalogue,
+        catalogue=platform.catalogue,
         messages=MessageStore(database, writer, vault),
         registry=Registry(database, writer),
-        tasks=Tasks(database, writer, catalogue, clock),
+        tasks=Tasks(database, writer, platform.catalogue, clock),
         traces=Traces(database),
         agenda=Agenda(database),
         audit=AuditTrail(database),
@@ -138,7 +148,8 @@ def _put_together(  # house: one line a part, and no decisions
         vault=vault,
         keys=KeyKeeping(database, writer, vault, clock),
         worker=worker,
-        replays=Replays(platform),
+        replays=replays,
+        bulk_replays=BulkReplays(database, writer, replays),
         news=news,
         outbox=Outbox(database),
         subscriptions=Subscriptions(database, writer, vault, clock),

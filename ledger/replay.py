@@ -61,6 +61,10 @@ class Replays:
         """Say who reads kept documents with the mapping of today."""
         self._planner.reread = reread
 
+    async def plan(self, transaction: str, wish: ReplayWish) -> ReplayPlan:
+        """Return what a replay would begin with; see `Planner.plan`."""
+        return await self._planner.plan(transaction, wish)
+
     async def preview(self, transaction: str, wish: ReplayWish) -> Preview:
         """Return what a replay would do, step by step. Nothing is written, no effect is called.
 
