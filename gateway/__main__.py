@@ -14,6 +14,7 @@ from gateway.commands import (
     inspect,
     keys,
     openapi,
+    replay,
     serve,
     subscriptions,
     tasks,
@@ -36,6 +37,7 @@ _COMMANDS: tuple[ModuleType, ...] = (
     keys,
     facility,
     openapi,
+    replay,
     doctor,
 )
 

@@ -25,6 +25,7 @@ from gateway.events import open_subscribers, public_url
 from gateway.health import Pings
 from gateway.keys import ledger_keys
 from gateway.metrics import Metrics
+from gateway.rereading import Rereading
 from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
 from ledger.database import named_database
@@ -88,6 +89,7 @@ async def open_parts(
         upstreams = await stack.enter_async_context(open_upstreams(config))
         systems = connect(config, ledger, upstreams, clock)
         ledger.catalogue.install(flows(config, systems), STARTS)
+        ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
         authorization, verifier = _authorization(config, clock)
         subscribers = await stack.enter_async_context(
             open_subscribers(config, ledger, cache, clock)

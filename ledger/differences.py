@@ -1,6 +1,6 @@
 """What differs between two JSON values, field by field."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
@@ -47,7 +47,7 @@ def _parts(value: Any) -> dict[str, Any] | None:
     if isinstance(value, dict):
         return {f".{name}": part for name, part in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        parts: Iterable[Any] = value
+        parts = msgspec.convert(value, list[Any])
         return {f"[{place}]": part for place, part in enumerate(parts)}
     return None
 
