@@ -69,6 +69,7 @@ class RehearsedRun(FlowRun):
         self.taken = list[int]()
         self.owners = dict[tuple[str, str], Owner]()
         self.steps = list[Judgement]()
+        self._claimed = dict[tuple[str, str], Owner]()
         self.said = dict[str, str]()
         self._copied = {str(row["name"]): str(row["kind"]) for row in steps}
 
@@ -96,7 +97,7 @@ class RehearsedRun(FlowRun):
         rows, self.pending = self.pending, []
         for row in rows:
             if isinstance(row, ClaimRow):
-                self.owners.setdefault((row.kind, row.value), (self.flow.id, self.flow.transaction))
+                self._claimed[row.kind, row.value] = (self.flow.id, self.flow.transaction)
             elif isinstance(row, AwaitedRow) and row.event != "task-resolved":
                 hop = self._hop(row.name, "wait", "outside")
                 self._judge(hop._replace(outcome="would-wait", why=f"{row.event} of {row.key}"))
@@ -111,8 +112,8 @@ class RehearsedRun(FlowRun):
         return row
 
     async def owner_of(self, kind: str, value: str) -> Owner:
-        owner = await super().owner_of(kind, value)
-        return owner if owner[0] else self.owners.get((kind, value), owner)
+        known = self.owners.get((kind, value)) or await super().owner_of(kind, value)
+        return known if known[0] else self._claimed.get((kind, value), known)
 
     def judge_effect(
         self, name: str, call: Callable[..., Any], args: tuple[Any, ...], *, undone: bool

@@ -9,10 +9,11 @@ import msgspec
 from canonical.errors import StateConflict
 from ledger.audit_trail import Evidence
 from ledger.batch import ENDED, Batch, ClaimedFlow
-from ledger.catalogue import encoded
+from ledger.catalogue import FlowDefinition, encoded
 from ledger.differences import differences
 from ledger.flow_run import Platform
 from ledger.judgement import QUIET, Judgement, Preview
+from ledger.recorded_trace import RecordedTrace, recorded_trace, told_again
 from ledger.rehearsal import Rehearsed, RehearsedRun, rehearse
 from ledger.replay_plan import Planner, ReplayPlan, ReplayWish, Rereading
 from ledger.retelling import ReplayTerms
@@ -64,6 +65,14 @@ class Replays:
     async def plan(self, transaction: str, wish: ReplayWish) -> ReplayPlan:
         """Return what a replay would begin with; see `Planner.plan`."""
         return await self._planner.plan(transaction, wish)
+
+    async def record(self, flow: str) -> RecordedTrace:
+        """Return everything that is recorded of a flow that is done, or raise `NotFound`."""
+        return await recorded_trace(self._platform.database, flow)
+
+    async def tell(self, trace: RecordedTrace, definition: FlowDefinition) -> Rehearsed:
+        """Tell a recorded trace with a flow of today, in memory."""
+        return await told_again(self._platform, definition, trace)
 
     async def preview(self, transaction: str, wish: ReplayWish) -> Preview:
         """Return what a replay would do, step by step. Nothing is written, no effect is called.

@@ -188,7 +188,7 @@ async def test_the_command_line_previews_and_replays_one_and_many(
     )
     assert code == 0, out
     assert "nothing would change" in out
-    assert re.search(r"suppressed +S/4HANA +invoice in the ERP", out)
+    assert re.search(r"suppressed +\S+ +invoice in the ERP", out), out
     code, out = await suture(
         stage, tmp_path, outcome.order, "--from", "850 to the supplier", "--reason", "x"
     )

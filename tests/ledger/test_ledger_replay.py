@@ -528,3 +528,36 @@ async def test_a_flow_is_replayed_by_its_own_version_or_by_the_newest(ledger: Le
     install(ledger, second)
     with pytest.raises(StateConflict, match="version 1 of supply is not installed"):
         await preview(ledger)
+
+
+async def test_what_is_in_flight_ends_on_its_version_while_new_ones_begin_on_the_newest(
+    ledger: Ledger, opened: Opened
+) -> None:
+    """A new release runs in-flight old flows; a worker without their version leaves them alone."""
+    heard: list[str] = []
+
+    def of(version: str) -> Any:
+        async def run(story: Any, need: Need) -> None:
+            await story.wait(
+                "answer", Answer, event="order-acknowledged", key=need.number, within=timedelta(1)
+            )
+            heard.append(f"{need.number} on {version}")
+
+        return flow(run, version=version)
+
+    await told(ledger, of("1"), status="waiting")
+    await ledger.worker.stop(grace=1)
+    without, release = await opened(), await opened()
+    install(without, of("2"))
+    install(release, of("1"), of("2"))
+    without.worker.start()
+    await without.messages.receive(used("2"))
+    await ended(without, 2, "waiting")
+    for number in ("2", "1"):
+        await without.messages.receive(answered(number))
+    await ended(without)
+    assert heard == ["2 on 2"]
+    assert await count(ledger, "flow", "status = 'ready' and version = '1'") == 1
+    release.worker.start()
+    await ended(release, 2)
+    assert heard == ["2 on 2", "1 on 1"]
