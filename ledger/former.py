@@ -3,10 +3,13 @@ of its replays, and whether it still holds.
 """
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
+from canonical.events import TAXONOMY, kind_of
+from canonical.published import Published
 from canonical.task import Resolution, TaskDraft
 from ledger.catalogue import encoded
 from ledger.database import Database
@@ -27,7 +30,7 @@ _UNDONE = ("undo: ", UNDO_EARLIER)
 _UNDER = "under the earlier key "
 _AGAIN = re.compile(r" #\d+$")
 EFFECTS = ("effect", "disclose")
-_TOLD = (*EFFECTS, "ask", "decide", "wait", "announce")
+_TOLD = (*EFFECTS, "ask", "decide", "wait", "announce", "publish")
 
 _LINE = """
 with recursive line as (
@@ -49,11 +52,15 @@ order by resolved_at desc"""
 _SIGNALS = "select facts from signal where transaction_id = $1 and event = $2 and key = $3"
 
 # What came of flows that arrived before: a replay does not see its own line, nor what came later.
-_RESULT_BEFORE = """
+_RESULTS_BEFORE = """
 select result from flow
 where transaction_id = $1 and name = $2 and status = 'done' and result is not null
   and coalesce((replay ->> 'arrival')::bigint, arrival) < $3
-order by coalesce((replay ->> 'arrival')::bigint, arrival) desc, arrival desc limit 1"""
+  and not exists (select 1 from flow again
+                  where again.replay_of = flow.id and again.status = 'done')
+order by coalesce((replay ->> 'arrival')::bigint, arrival), flow.arrival"""
+
+_PUBLISHED = "select id, body from outbox where id = any($1::text[])"
 
 
 class Past(NamedTuple):
@@ -71,6 +78,14 @@ class Past(NamedTuple):
     stands: bool = True
 
 
+class Spoken(NamedTuple):
+    """What was said: people's answers, announcements by name, published events by id."""
+
+    answers: "list[Record]"
+    announced: dict[str, list[str]]
+    outbox: dict[str, str]
+
+
 class Former:
     """The past of a replay. `line` are the flows it tells again, itself first."""
 
@@ -79,15 +94,18 @@ class Former:
         mapping: Mapping,
         line: "list[Record]",
         hops: "list[Record]",
-        answers: "list[Record]",
-        announced: dict[str, list[str]],
+        spoken: "Spoken",
     ) -> None:
         self.pinned = mapping == "pinned"
         self.line = tuple(str(row["id"]) for row in line)
         self.arrival = int(line[-1]["arrival"])
         self.steps = _pasts(hops)
-        self._answers = answers
-        self._announced = announced
+        self.undone = {
+            str(hop["hop"]).removeprefix("undo: ")
+            for hop in hops
+            if str(hop["hop"]).startswith("undo: ")
+        }
+        self._answers, self._announced, self._outbox = spoken
         self._before = {hop["hop"] for hop in hops if hop["flow_id"] != self.line[0]}
         self._given_up = [str(row["id"]) for row in line[1:] if row["status"] == "abandoned"]
 
@@ -106,6 +124,23 @@ class Former:
         past = self.standing(name)
         same = any(are_equal(each, facts) for each in self._announced.get(name, ()))
         return past if same else None
+
+    def published(self, name: str, told: Sequence[Published]) -> bool:
+        """Return whether subscribers were told the same under that name. Of what has left the
+        outbox it is taken for granted: they are not told twice.
+        """
+        before = self._told_before(name, told)
+        self._announced[name] = [f"[{','.join(text or 'null' for text in before)}]"]
+        return all(
+            text is None or are_equal(text, encoded(each))
+            for text, each in zip(before, told, strict=True)
+        )
+
+    def _told_before(self, name: str, told: Sequence[Published]) -> list[str | None]:
+        flow = self.steps[name].flow
+        return [
+            self._outbox.get(derived_id("evt", flow, name, kind_of(each).type)) for each in told
+        ]
 
     def said_before(self, name: str) -> str | None:
         """Return what an announcement said."""
@@ -149,19 +184,34 @@ async def former_of(
     for name, past in _pasts(hops).items():
         if past.kind == "announce":
             announced[name] = await _announced(database, transaction, name, past.flow)
-    return Former(mapping, line, hops, await database.rows(_ANSWERS, ids), announced)
+    answers, outbox = await database.rows(_ANSWERS, ids), await _published(database, hops)
+    return Former(mapping, line, hops, Spoken(answers, announced, outbox))
 
 
 def _thought_of(flow: str, newest: "Record") -> Any:
     return {"id": flow, "status": "ready", "arrival": newest["arrival"]}
 
 
-async def latest_result_before(
+async def results_before(
     database: Database, transaction: str, flow_name: str, arrival: int
-) -> str | None:
-    """Return what the latest flow of that name came to that arrived before."""
-    row = await database.row(_RESULT_BEFORE, transaction, flow_name, arrival)
-    return None if row is None else str(row["result"])
+) -> list[str]:
+    """Return what the flows of that name came to that arrived before, oldest first."""
+    rows = await database.rows(_RESULTS_BEFORE, transaction, flow_name, arrival)
+    return [str(row["result"]) for row in rows]
+
+
+async def _published(database: Database, hops: "list[Record]") -> dict[str, str]:
+    """Return what subscribers were told, by the id of the event; what has left is not there."""
+    kinds = {kind.name: kind.type for kind in TAXONOMY}
+    ids = [
+        derived_id("evt", hop["flow_id"], hop["hop"], kinds[name])
+        for hop in hops
+        if hop["kind"] == "publish" and hop["outcome"] != SUPPRESSED
+        for name in str(hop["why"]).split(", ")
+        if name in kinds
+    ]
+    rows = await database.rows(_PUBLISHED, ids)
+    return {str(row["id"]): str(row["body"]) for row in rows}
 
 
 async def _announced(database: Database, transaction: str, name: str, flow: str) -> list[str]:
@@ -190,7 +240,7 @@ def _pasts(hops: "list[Record]") -> dict[str, Past]:
 def _is_step(hop: "Record") -> bool:
     if hop["outcome"] in (RECORDED, SUPPRESSED):
         return False  # it was told again: whoever did it first is named by the earlier hop
-    return hop["output"] is not None or hop["kind"] == "announce"
+    return hop["output"] is not None or hop["kind"] in ("announce", "publish")
 
 
 def _past(hop: "Record") -> Past:

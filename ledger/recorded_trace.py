@@ -15,7 +15,7 @@ from ledger.batch import ClaimedFlow
 from ledger.catalogue import FlowDefinition
 from ledger.database import Database
 from ledger.flow_run import Platform
-from ledger.former import Former
+from ledger.former import Former, Spoken
 from ledger.rehearsal import Rehearsed, RehearsedRun, rehearse
 
 
@@ -110,7 +110,7 @@ async def told_again(
         for number, step in enumerate(trace.steps, 1)
     ]
     line: list[Mapping[str, object]] = [{"id": flow.id, "status": "done", "arrival": 0}]
-    former = Former("pinned", cast("Any", line), [], [], {})
+    former = Former("pinned", cast("Any", line), [], Spoken([], {}, {}))
     run = RehearsedRun(platform, flow, definition, rows, former)
     run.now = lambda: trace.ended_at
     run.owners = {

@@ -9,16 +9,20 @@ import msgspec
 
 from canonical.context import PatientContext
 from canonical.errors import Failure
+from canonical.published import Published
 from canonical.request import EventName
 from ledger.batch import ClaimedFlow
 from ledger.catalogue import FlowDefinition, encoded
 from ledger.differences import Difference, differences
+from ledger.due_rows import AwaitedRow
 from ledger.flow_run import FlowRun, Platform, Suspended
 from ledger.former import RECORDED, Former, Past, said
 from ledger.judgement import Judgement, Verdict
 from ledger.provenance import parameter_names, result_type, system_of, versions_of
+from ledger.publishing import published_name
 from ledger.retelling import Retelling
-from ledger.rows import AwaitedRow, ClaimRow, EntryRow
+from ledger.rows import ClaimRow, EntryRow
+from ledger.step_journal import StepJournal
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -69,6 +73,7 @@ class RehearsedRun(FlowRun):
         self.taken = list[int]()
         self.owners = dict[tuple[str, str], Owner]()
         self.steps = list[Judgement]()
+        self._journal = RehearsedJournal(self)
         self._claimed = dict[tuple[str, str], Owner]()
         self.said = dict[str, str]()
         self._copied = {str(row["name"]): str(row["kind"]) for row in steps}
@@ -111,8 +116,13 @@ class RehearsedRun(FlowRun):
             self.taken.append(int(row["id"]))
         return row
 
-    async def owner_of(self, kind: str, value: str) -> Owner:
-        known = self.owners.get((kind, value)) or await super().owner_of(kind, value)
+    @property
+    def journal(self) -> StepJournal:
+        return self._journal
+
+    def owner_known(self, kind: str, value: str, owner: Owner) -> Owner:
+        """Return whose a name is: as the trace says, or `owner`, or this flow's for the asking."""
+        known = self.owners.get((kind, value), owner)
         return known if known[0] else self._claimed.get((kind, value), known)
 
     def judge_effect(
@@ -170,9 +180,20 @@ class RehearsedRun(FlowRun):
         if row.kind in ("ask", "decide", "wait"):
             same = past is not None and not differences(past.output, row.output)
             return "same" if same else "differs"
-        if row.kind == "announce":
+        if row.kind in ("announce", "publish"):
             return "would-be-announced"
         return "would-ask-a-person" if row.hop.endswith(": asked") else None
+
+
+class RehearsedJournal(StepJournal):
+    """Reads the real journal; names that are only thought of as claimed are the rehearsal's."""
+
+    def __init__(self, run: RehearsedRun) -> None:
+        super().__init__(run.database, 0)
+        self._run = run
+
+    async def owner_of(self, kind: str, value: str) -> Owner:
+        return self._run.owner_known(kind, value, await super().owner_of(kind, value))
 
 
 class Rehearsal(Retelling):
@@ -189,6 +210,11 @@ class Rehearsal(Retelling):
         own = self._run.next_name(f"announce {event} {key}")
         self._rehearsed.said[own] = encoded(facts)
         await super().announce(event, facts, key=key, undo=undo)
+
+    def publish(self, *told: Published, subject: str) -> None:
+        own = self._run.next_name(published_name(told, subject))
+        self._rehearsed.said[own] = encoded(told)
+        super().publish(*told, subject=subject)
 
     async def _patient(self, token: str, purpose: str) -> PatientContext:
         del token, purpose  # it stays sealed: an effect that is not called sees nobody

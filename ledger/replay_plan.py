@@ -185,8 +185,9 @@ def _still_holding(rows: "list[Record]", former: Former) -> "list[Record]":
     """Return the steps up to the first one that has been taken back since."""
     holding = list[Any]()
     for row in rows:
-        past = former.steps.get(str(row["name"]))
-        if past is not None and not past.stands:
+        name = str(row["name"])
+        past = former.steps.get(name)
+        if (name in former.undone) if past is None else not past.stands:
             break
         holding.append(row)
     return holding

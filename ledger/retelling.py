@@ -15,6 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from canonical.context import PatientContext
+from canonical.deadline import Deadline
+from canonical.published import Published
 from canonical.request import EventName
 from canonical.task import Resolution, TaskDraft
 from ledger.catalogue import encoded
@@ -29,11 +31,13 @@ from ledger.former import (
     Mapping,
     Past,
     former_of,
-    latest_result_before,
+    results_before,
     said,
 )
 from ledger.ids import derived_id
+from ledger.neighbours import StartedFlow
 from ledger.provenance import parameter_names, parameter_types, result_type
+from ledger.publishing import published_name
 from ledger.story import Story
 from ledger.unwinding import call_off, effect_undo
 
@@ -108,7 +112,9 @@ class Retelling(Story):
         tell: Any = super().disclose
         return await tell(name, call, first, token=token, purpose=purpose, compensate=compensate)
 
-    async def decision(self, name: str, draft: TaskDraft) -> Resolution:
+    async def decision(
+        self, name: str, draft: TaskDraft, due: Deadline | None = None
+    ) -> Resolution:
         own = self._run.next_name(name)
         if self._is_open(own) and (answer := self._former.answer_to(draft)) is not None:
             facts = encoded(answer)
@@ -122,20 +128,50 @@ class Retelling(Story):
                 outcome=SUPPRESSED,
                 why="the same was asked and answered before",
             )
-        return await super().decision(name, draft)
+        return await super().decision(name, draft, due)
 
     async def outcome_of(self, name: str, flow: str, kind: type[T]) -> T | None:
-        own, run = self._run.next_name(name), self._run
+        return await self._found(name, kind, partial(self._latest_before, flow))
+
+    async def _latest_before(self, flow: str) -> str | None:
+        results = await self._results_before(flow)
+        return results[-1] if results else None
+
+    async def _results_before(self, flow: str) -> list[str]:
+        return await results_before(
+            self._database, self._run.flow.transaction, flow, self._former.arrival
+        )
+
+    async def _found(
+        self, name: str, kind: type[T], read: Callable[[], Awaitable[str | None]]
+    ) -> T | None:
+        self._find_in_the_record(name)
+        return await super()._found(name, kind, read)
+
+    async def outcomes_of(self, name: str, flow: str, kind: type[T]) -> tuple[T, ...]:
+        self._find_in_the_record(name)
+        own = self._run.next_name(name)
         if self._is_open(own):
-            past = self._former.steps.get(own)
-            if self._former.pinned and past is not None:
-                self._again(own, "ask", past, RECORDED, "as it was found then")
-            else:
-                found = await latest_result_before(
-                    self._database, run.flow.transaction, flow, self._former.arrival
-                )
-                run.remember_found(own, found or "null")
-        return await super().outcome_of(name, flow, kind)
+            self._run.remember_found(own, f"[{','.join(await self._results_before(flow))}]")
+        return await super().outcomes_of(name, flow, kind)
+
+    async def started(self, name: str, flow: str, key: str) -> tuple[StartedFlow, ...]:
+        self._find_in_the_record(name)
+        return await super().started(name, flow, key)
+
+    def _find_in_the_record(self, name: str) -> None:
+        own = self._run.next_name(name)
+        past = self._former.steps.get(own)
+        if self._former.pinned and past is not None and self._is_open(own):
+            self._again(own, "ask", past, RECORDED, "as it was found then")
+
+    def publish(self, *told: Published, subject: str) -> None:
+        name = published_name(told, subject)
+        own = self._run.next_name(name)
+        past = self._former.standing(own)
+        if past is not None and self._is_open(own) and self._former.published(own, told):
+            self._again(own, "publish", past, SUPPRESSED, "subscribers were told before")
+        super().publish(*told, subject=subject)
 
     async def announce(
         self, event: EventName, facts: msgspec.Struct, *, key: str, undo: bool = False
@@ -154,7 +190,7 @@ class Retelling(Story):
             run.recall(name)
             if undo_child:
                 child = derived_id("flow", past.flow, own)
-                run.undos.append(Undo(own, partial(call_off, self, run, child)))
+                run.undos.append(Undo(own, partial(call_off, self, child)))
             return
         await super().announce(event, facts, key=key, undo=undo)
 
@@ -248,7 +284,7 @@ class Retelling(Story):
     async def _call_off_earlier(self, own: str, past: Past) -> None:
         name = f"{UNDO_EARLIER}{own}"
         if not self._run.is_recorded(name):
-            await call_off(self, self._run, derived_id("flow", past.flow, own), name)
+            await call_off(self, derived_id("flow", past.flow, own), name)
 
 
 def _arguments(call: Callable[..., Any], past: Past) -> tuple[Any, ...]:

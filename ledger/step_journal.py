@@ -26,7 +26,9 @@ order by coalesce((replay ->> 'arrival')::bigint, arrival) desc, arrival desc li
 _RESULTS = """
 select result from flow
 where transaction_id = $1 and name = $2 and status = 'done' and result is not null
-order by arrival"""
+  and not exists (select 1 from flow again
+                  where again.replay_of = flow.id and again.status = 'done')
+order by coalesce((replay ->> 'arrival')::bigint, arrival)"""
 
 _ONE_BEFORE = """
 select exists (
@@ -36,7 +38,8 @@ select exists (
 
 _STARTED = """
 select id, status, result from flow
-where transaction_id = $1 and name = $2 and key = $3 order by arrival"""
+where transaction_id = $1 and name = $2 and key = $3
+  and not exists (select 1 from flow again where again.replay_of = flow.id) order by arrival"""
 _LATEST_FACTS = """
 select facts from flow where transaction_id = $1 and name = $2 and key = $3
 order by arrival desc limit 1"""
