@@ -15,12 +15,11 @@ from ledger.audit_trail import Evidence
 from ledger.batch import Batch
 from ledger.catalogue import encoded
 from ledger.database import Database
-from ledger.former import Mapping
+from ledger.former import Mapping, ReplayTerms
 from ledger.ids import new_id
 from ledger.judgement import Preview
 from ledger.replay import Replays
 from ledger.replay_plan import START, ReplayWish
-from ledger.retelling import ReplayTerms
 from ledger.writer import Act, Writer
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from canonical.published import Published
 from canonical.task import Resolution, TaskDraft
 from ledger.catalogue import encoded
 from ledger.database import Database
-from ledger.differences import are_equal
+from ledger.differences import are_equal, differences
 from ledger.ids import derived_id
 
 if TYPE_CHECKING:
@@ -63,6 +63,18 @@ order by coalesce((replay ->> 'arrival')::bigint, arrival), flow.arrival"""
 _PUBLISHED = "select id, body from outbox where id = any($1::text[])"
 
 
+class ReplayTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """How a flow is told again: `arrival` of the first flow of its line, `job` '' where it is one
+    by itself.
+    """
+
+    mapping: Mapping
+    by: str
+    reason: str
+    arrival: int
+    job: str = ""
+
+
 class Past(NamedTuple):
     """The newest record of a step: what went in and came out, who did it under which key, and
     whether it `stands` (nobody has taken it back).
@@ -97,6 +109,7 @@ class Former:
         spoken: "Spoken",
     ) -> None:
         self.pinned = mapping == "pinned"
+        self.moments = set[bytes]()
         self.line = tuple(str(row["id"]) for row in line)
         self.arrival = int(line[-1]["arrival"])
         self.steps = _pasts(hops)
@@ -109,6 +122,12 @@ class Former:
         self._before = {hop["hop"] for hop in hops if hop["flow_id"] != self.line[0]}
         self._given_up = [str(row["id"]) for row in line[1:] if row["status"] == "abandoned"]
 
+    def same(self, before: str | None, after: str) -> bool:
+        """Return whether two contents say the same, but for the moment at which it is said."""
+        return are_equal(before, after) or all(
+            bytes(each.after) in self.moments for each in differences(before, after)
+        )
+
     def standing(self, name: str) -> Past | None:
         """Return the record of a step that nobody has taken back."""
         past = self.steps.get(name)
@@ -117,12 +136,12 @@ class Former:
     def repeated(self, name: str, said: str) -> Past | None:
         """Return the record of a step where it was told with the same content."""
         past = self.standing(name)
-        return past if past is not None and are_equal(past.input, said) else None
+        return past if past is not None and self.same(past.input, said) else None
 
     def announced(self, name: str, facts: str) -> Past | None:
         """Return the record of an announcement where it said the same."""
         past = self.standing(name)
-        same = any(are_equal(each, facts) for each in self._announced.get(name, ()))
+        same = any(self.same(each, facts) for each in self._announced.get(name, ()))
         return past if same else None
 
     def published(self, name: str, told: Sequence[Published]) -> bool:
@@ -132,7 +151,7 @@ class Former:
         before = self._told_before(name, told)
         self._announced[name] = [f"[{','.join(text or 'null' for text in before)}]"]
         return all(
-            text is None or are_equal(text, encoded(each))
+            text is None or self.same(text, encoded(each))
             for text, each in zip(before, told, strict=True)
         )
 

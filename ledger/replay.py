@@ -12,11 +12,11 @@ from ledger.batch import ENDED, Batch, ClaimedFlow
 from ledger.catalogue import FlowDefinition, encoded
 from ledger.differences import differences
 from ledger.flow_run import Platform
+from ledger.former import ReplayTerms
 from ledger.judgement import QUIET, Judgement, Preview
 from ledger.recorded_trace import RecordedTrace, recorded_trace, told_again
 from ledger.rehearsal import Rehearsed, RehearsedRun, rehearse
 from ledger.replay_plan import Planner, ReplayPlan, ReplayWish, Rereading
-from ledger.retelling import ReplayTerms
 from ledger.rows import EntryRow, lock_number
 from ledger.writer import Act
 

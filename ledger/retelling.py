@@ -9,6 +9,7 @@ wait           takes what came from outside again, in the order in which it came
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -28,8 +29,8 @@ from ledger.former import (
     SUPPRESSED,
     UNDO_EARLIER,
     Former,
-    Mapping,
     Past,
+    ReplayTerms,
     former_of,
     results_before,
     said,
@@ -43,18 +44,6 @@ from ledger.unwinding import call_off, effect_undo
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class ReplayTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """How a flow is told again: `arrival` of the first flow of its line, `job` '' where it is one
-    by itself.
-    """
-
-    mapping: Mapping
-    by: str
-    reason: str
-    arrival: int
-    job: str = ""
 
 
 async def story_of(run: FlowRun, database: Database) -> Story:
@@ -75,6 +64,11 @@ class Retelling(Story):
         run.line = frozenset(former.line)
         self._former = former
         self._database = database
+
+    def now(self) -> datetime:
+        at = super().now()  # content that differs by the time of telling only is the same
+        self._former.moments.add(encoded(at).encode())
+        return at
 
     async def ask(
         self, name: str, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs

@@ -1,4 +1,4 @@
-"""Records the golden traces anew: plays the story, writes down what every flow of it recorded.
+"""Records the golden traces anew: plays the story and a credit, writes down what flows recorded.
 
     python -m tests.golden.record
 
@@ -20,8 +20,10 @@ from gateway.demo.story import Story
 from ledger.differences import differences
 from ledger.ledger import Ledger
 from ledger.recorded_trace import RecordedTrace
+from tests.journeys.front_doors import Floor, ended
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SUTURES = {"code": "SURG-88301", "lot": "LCON001A"}
 TRACES = ROOT / "tests" / "golden" / "traces"
 
 
@@ -59,6 +61,16 @@ def written(trace: RecordedTrace) -> bytes:
     return msgspec.json.format(msgspec.json.encode(trace), indent=1) + b"\n"
 
 
+async def _taken_back(floor: Floor) -> None:
+    """Use sutures, and credit some of them."""
+    case = await floor.schedule("27447")
+    await floor.until(case.control, ended("case-demand"), "the case is reserved")
+    await floor.use(case, {**SUTURES, "quantity": "3"})
+    await floor.until(case.control, ended("usage-to-replenishment"), "they are used")
+    await floor.use(case, {**SUTURES, "quantity": "2", "credit": True})
+    await floor.until(case.control, ended("usage-reversal"), "they are taken back")
+
+
 async def _record(folder: Path) -> None:
     told = load(ROOT / "gateway.toml")
     config: Config = msgspec.structs.replace(
@@ -69,6 +81,7 @@ async def _record(folder: Path) -> None:
     )
     async with open_stage(config, pace=0.05, say=lambda _: None) as stage:
         await Story(stage, lambda _who, _text: None).play()
+        await _taken_back(Floor(stage))
         found = await traces(stage.running.parts.ledger)
     for name, trace in found.items():
         (TRACES / f"{name}.json").write_bytes(written(trace))

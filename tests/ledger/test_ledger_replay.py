@@ -4,12 +4,15 @@ preview says so before anything is written.
 
 import asyncio
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
 from canonical.errors import InvalidRequest, NotFound, StateConflict, UnknownItem
+from canonical.money import Money
+from canonical.published_trade import InvoiceRejected
 from canonical.task import Resolution, TaskDraft
 from ledger.cancelling import Cancellation
 from ledger.judgement import Preview
@@ -561,3 +564,46 @@ async def test_what_is_in_flight_ends_on_its_version_while_new_ones_begin_on_the
     release.worker.start()
     await ended(release, 2)
     assert heard == ["2 on 2", "1 on 1"]
+
+
+async def test_what_differs_only_by_the_time_of_telling_is_the_same(ledger: Ledger) -> None:
+    house = Warehouse()
+
+    async def run(story: Any, need: Need) -> Shipped:
+        now = story.now().isoformat().replace("+00:00", "Z")
+        return await story.step("ship", house.ship, Need(number=need.number, token=now))
+
+    await told(ledger, flow(run))
+    assert not (await preview(ledger)).changes
+    await replayed(ledger)
+    assert len(house.shipped) == 1
+
+
+async def test_subscribers_are_not_told_the_same_twice(ledger: Ledger) -> None:
+    house = Warehouse()
+
+    async def run(story: Any, need: Need) -> None:
+        on_hand = await story.ask("stock", house.stock, need.number)
+        story.publish(
+            InvoiceRejected(
+                facility="1710",
+                invoice="R1",
+                order=need.number,
+                supplier="S1",
+                total=Money(amount=Decimal(1), currency="USD"),
+                reasons=(f"{on_hand} came",),
+            ),
+            subject=need.number,
+        )
+
+    await told(ledger, flow(run))
+    events = await count(ledger, "outbox")
+    assert not (await preview(ledger, mapping="current")).changes
+    await replayed(ledger, mapping="current")
+    assert await count(ledger, "outbox") == events
+    house.on_hand = 1
+    seen = await preview(ledger, mapping="current")
+    assert seen.steps[-1].verdict == "would-be-announced"
+    assert [each.path for each in seen.steps[-1].differences] == ["$[0].reasons[0]"]
+    await replayed(ledger, mapping="current")
+    assert await count(ledger, "outbox") == events + 1
