@@ -14,6 +14,7 @@ from gateway.commands import (
     inspect,
     keys,
     openapi,
+    replay,
     retention,
     serve,
     subscriptions,
@@ -38,6 +39,7 @@ _COMMANDS: tuple[ModuleType, ...] = (
     facility,
     retention,
     openapi,
+    replay,
     doctor,
 )
 

@@ -25,6 +25,7 @@ from gateway.events import open_subscribers, public_url
 from gateway.health import Pings
 from gateway.keys import kept_audit_keys, ledger_keys
 from gateway.metrics import Metrics
+from gateway.rereading import Rereading
 from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
 from ledger.database import named_database
@@ -87,6 +88,7 @@ async def open_parts(
         systems = connect(config, ledger, upstreams, clock)
         ledger.catalogue.install(flows(config, systems), STARTS)
         ledger.retention.rules = config.retention
+        ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
         authorization, verifier = _authorization(config, clock)
         subscribers = await stack.enter_async_context(
             open_subscribers(config, ledger, cache, clock)

@@ -55,6 +55,7 @@ class ClaimedFlow(msgspec.Struct, kw_only=True):
     epoch: int
     cancel: str | None = None
     replay_of: str | None = None
+    replay: str | None = None
 
 
 class FlowWrite(msgspec.Struct, kw_only=True):

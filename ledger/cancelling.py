@@ -32,7 +32,14 @@ class FlowEnded(msgspec.Struct, frozen=True, kw_only=True):
     undone: bool
 
 
-_FLOW = "select name, key, transaction_id, status from flow where id = $1"
+# Of a flow that was replayed the replay counts: it knows what of both is to be undone.
+_FLOW = """
+with recursive line as (
+    select id, 0 as depth from flow where id = $1
+    union all
+    select f.id, line.depth + 1 from flow f join line on f.replay_of = line.id)
+select flow.id, name, key, transaction_id, status from line join flow on flow.id = line.id
+order by depth desc limit 1"""
 
 _CANCEL = """
 update flow set cancel = $2::json, attempts = 0, crashes = 0, failure = null, ended_at = null,
@@ -66,6 +73,7 @@ async def _cancel(flow: str, because: Cancellation, at: datetime, batch: Batch) 
     row = await connection.fetchrow(_FLOW, flow)
     if row is None:
         raise NotFound("no such flow", where=flow)
+    flow = row["id"]
     # The end of a flow promotes the next of its key: the two must not pass each other unseen.
     await connection.execute(
         "select pg_advisory_xact_lock($1)", lock_number("queue", row["name"], row["key"])

@@ -55,6 +55,7 @@ class Catalogue:
 
     def __init__(self) -> None:
         self.flows: dict[tuple[str, str], FlowDefinition] = {}
+        self._newest: dict[str, FlowDefinition] = {}
         self._starts: dict[EventName, FlowDefinition] = {}
 
     def install(self, flows: Sequence[FlowDefinition], starts: Mapping[EventName, str]) -> None:
@@ -63,8 +64,12 @@ class Catalogue:
         Of several versions of one flow the last one is started.
         """
         self.flows = {(flow.name, flow.version): flow for flow in flows}
-        newest = {flow.name: flow for flow in flows}
-        self._starts = {event: newest[name] for event, name in starts.items()}
+        self._newest = {flow.name: flow for flow in flows}
+        self._starts = {event: self._newest[name] for event, name in starts.items()}
+
+    def newest(self, name: str) -> FlowDefinition | None:
+        """Return the version of a flow that begins today."""
+        return self._newest.get(name)
 
     def started_by(self, event: EventName) -> FlowDefinition | None:
         """Return the flow that an event starts; None where it is waited for."""

@@ -15,6 +15,7 @@ from ledger.batch import ClaimedFlow, FlowStatus, FlowWrite, LeaseLost, Standing
 from ledger.catalogue import Catalogue, FlowDefinition, encoded
 from ledger.crowds import Crowds
 from ledger.database import Database
+from ledger.former import earlier_key_note
 from ledger.provenance import destination_of, parameter_names, system_of, versions_of
 from ledger.rows import EntryRow, Row, StepRow
 from ledger.settings import LedgerSettings
@@ -81,6 +82,8 @@ class FlowRun:
         self.pending: list[Row] = []
         self.rewinding = self.unwinding = flow.cancel is not None
         self.undos: list[Undo] = []
+        self.line = frozenset((flow.id,))
+        self.keys: dict[str, str] = {}
         self.at = ""
         self.outside = False
         self.has_effects = any(row["kind"] in ("effect", "disclose", "announce") for row in steps)
@@ -94,12 +97,17 @@ class FlowRun:
 
     def recall(self, name: str) -> tuple[str, bytes | None]:
         """Return the step's own name (a second «stock» is «stock #2») and its record."""
-        count = self._told[name] = self._told.get(name, 0) + 1
-        own = name if count == 1 else f"{name} #{count}"
+        own = self.next_name(name)
+        self._told[name] = self._told.get(name, 0) + 1
         known = self._recorded.get(own)
         if known is None:
             self.at = own
         return own, known
+
+    def next_name(self, name: str) -> str:
+        """Return what the next step of that name is called."""
+        count = self._told.get(name, 0) + 1
+        return name if count == 1 else f"{name} #{count}"
 
     def stop_at_the_end_of_the_records(self) -> None:
         """Raise `Rewound` where the run only looks for what there is to undo."""
@@ -107,8 +115,10 @@ class FlowRun:
             raise Rewound
 
     def key(self, name: str) -> str:
-        """Return the idempotency key of an effect: the same on every try."""
-        return f"{self.flow.id}/{name}"
+        """Return the idempotency key of an effect: the same on every try. In a replay it may be
+        that of the flow that did it.
+        """
+        return self.keys.get(name) or f"{self.flow.id}/{name}"
 
     async def call(
         self, call: Callable[..., Awaitable[Any]], args: tuple[Any, ...], **more: Any
@@ -148,9 +158,15 @@ class FlowRun:
                 input=encoded(named),
                 output=output,
                 versions=versions_of(call, kind, self._flow_version),
+                why=earlier_key_note(self.keys[name]) if name in self.keys else "",
                 milliseconds=(time.perf_counter() - began) * 1e3,
             )
         )
+
+    def remember_hop(self, name: str, kind: str, system: str, known: str, **hop: Any) -> None:
+        """Keep a step that is not told anew, with what its hop says."""
+        self._keep(name, kind, known)
+        self.pending.append(self._hop(name, kind, system)._replace(**hop))
 
     def remember_signal(self, name: str, signal: "Record", *, actor: str = "") -> None:
         """Keep what was waited for, with its event; the signal is taken in the same write."""

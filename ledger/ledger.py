@@ -15,6 +15,7 @@ from ledger.audit.keys import AuditKeys
 from ledger.audit.removal import remove_before
 from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
+from ledger.bulk_replay import BulkReplays
 from ledger.cancelling import Cancellation, cancelling
 from ledger.catalogue import Catalogue
 from ledger.checkpoints import Checkpoints
@@ -31,6 +32,7 @@ from ledger.message_store import MessageStore
 from ledger.news import News
 from ledger.outbox import Outbox
 from ledger.registry import Registry
+from ledger.replay import Replays
 from ledger.retention import Retention
 from ledger.settings import LedgerSettings
 from ledger.step_journal import StepJournal
@@ -62,6 +64,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault
     keys: KeyKeeping
     worker: Worker
+    replays: Replays
+    bulk_replays: BulkReplays
     news: News
     outbox: Outbox
     subscriptions: Subscriptions
@@ -120,13 +124,12 @@ def _put_together(  # house: one line a part, and no decisions
     clock: Clock,
     settings: LedgerSettings,
 ) -> Ledger:
-    catalogue = Catalogue()
-    bookings, news = Bookings(vault, catalogue, clock), News(database)
+    catalogue, news = Catalogue(), News(database)
+    bookings = Bookings(vault, catalogue, clock)
     kinds: dict[type[Any], Kind] = {KeptArrival: Kind(bookings.apply, bookings.locks), Act: _ACTS}
-    writer, live = Writer(database, kinds, news.of), Live(database)
     platform = Platform(
         database=database,
-        writer=writer,
+        writer=Writer(database, kinds, news.of),
         journal=StepJournal(database, settings.lease_seconds),
         catalogue=catalogue,
         vault=vault,
@@ -134,25 +137,30 @@ def _put_together(  # house: one line a part, and no decisions
         settings=settings,
         crowds=Crowds(settings.per_destination),
     )
-    return _opened(platform, checkpoints, news, live)
+    return _ledger_on(platform, checkpoints, news)
 
 
-def _opened(  # house: one line a part, and no decisions
-    platform: Platform, checkpoints: Checkpoints, news: News, live: Live
+def _ledger_on(  # house: one line a part, and no decisions
+    platform: Platform, checkpoints: Checkpoints, news: News
 ) -> Ledger:
-    database, writer, vault = platform.database, platform.writer, platform.vault
-    catalogue, clock = platform.catalogue, platform.clock
-    worker, trail = Worker(platform, checkpoints.tend), AuditTrail(database)
+    database, writer, vault, clock = (
+        platform.database,
+        platform.writer,
+        platform.vault,
+        platform.clock,
+    )
+    worker, replays, live = Worker(platform, checkpoints.tend), Replays(platform), Live(database)
+    trail = AuditTrail(database)
     news.on_work = worker.look
     retention = Retention(database, writer, clock)
     retention.remove_audit = partial(_remove_audit, trail, checkpoints)
     return Ledger(
         database=database,
         writer=writer,
-        catalogue=catalogue,
+        catalogue=platform.catalogue,
         messages=MessageStore(database, writer, vault),
         registry=Registry(database, writer),
-        tasks=Tasks(database, writer, catalogue, clock),
+        tasks=Tasks(database, writer, platform.catalogue, clock),
         traces=Traces(database),
         agenda=Agenda(database),
         audit=trail,
@@ -162,6 +170,8 @@ def _opened(  # house: one line a part, and no decisions
         vault=vault,
         keys=KeyKeeping(database, writer, vault, clock),
         worker=worker,
+        replays=replays,
+        bulk_replays=BulkReplays(database, writer, replays),
         news=news,
         outbox=Outbox(database),
         subscriptions=Subscriptions(database, writer, vault, clock),

@@ -23,6 +23,11 @@ def _result_type(function: Callable[..., Any]) -> Any:
     return get_type_hints(function)["return"]
 
 
+def parameter_types(call: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotated types of the call's parameters."""
+    return get_type_hints(getattr(call, "__func__", call))
+
+
 def parameter_names(call: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of the call's parameters, without `self`."""
     names = _parameter_names(getattr(call, "__func__", call))

@@ -16,7 +16,7 @@ def publish(run: FlowRun, told: Sequence[Published], subject: str) -> None:
     What was recorded before is on disk: whoever resumes this flow comes by here again. A flow that
     is being undone says nothing new.
     """
-    name, known = run.recall(f"publish {kind_of(told[0]).name} {subject}")
+    name, known = run.recall(published_name(told, subject))
     if known is not None:
         return
     run.stop_at_the_end_of_the_records()
@@ -37,3 +37,8 @@ def publish(run: FlowRun, told: Sequence[Published], subject: str) -> None:
             )
         )
     run.remember_note(name, "publish", ", ".join(names))
+
+
+def published_name(told: Sequence[Published], subject: str) -> str:
+    """Return the name of the step that tells these events."""
+    return f"publish {kind_of(told[0]).name} {subject}"

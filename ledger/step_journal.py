@@ -21,12 +21,14 @@ order by id limit 1"""
 _LATEST_RESULT = """
 select result from flow
 where transaction_id = $1 and name = $2 and status = 'done' and result is not null
-order by arrival desc limit 1"""
+order by coalesce((replay ->> 'arrival')::bigint, arrival) desc, arrival desc limit 1"""
 
 _RESULTS = """
 select result from flow
 where transaction_id = $1 and name = $2 and status = 'done' and result is not null
-order by arrival"""
+  and not exists (select 1 from flow again
+                  where again.replay_of = flow.id and again.status = 'done')
+order by coalesce((replay ->> 'arrival')::bigint, arrival)"""
 
 _ONE_BEFORE = """
 select exists (
@@ -36,7 +38,8 @@ select exists (
 
 _STARTED = """
 select id, status, result from flow
-where transaction_id = $1 and name = $2 and key = $3 order by arrival"""
+where transaction_id = $1 and name = $2 and key = $3
+  and not exists (select 1 from flow again where again.replay_of = flow.id) order by arrival"""
 _LATEST_FACTS = """
 select facts from flow where transaction_id = $1 and name = $2 and key = $3
 order by arrival desc limit 1"""
@@ -53,7 +56,7 @@ update flow set owner = $1, epoch = epoch + 1, run_at = now() + make_interval(se
     crashes = crashes + (owner is not null)::int
 from next where flow.id = next.id
 returning flow.id, transaction_id, message_id, name, version, key, facts, attempts, crashes, epoch,
-    cancel, replay_of"""
+    cancel, replay_of, replay"""
 
 # A row that is being written is left alone: waiting for it while other rows are held is how two
 # statements block each other.
@@ -98,6 +101,7 @@ class StepJournal:
                 epoch=row["epoch"],
                 cancel=row["cancel"],
                 replay_of=row["replay_of"],
+                replay=row["replay"],
             )
             for row in rows
         ]

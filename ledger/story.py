@@ -169,7 +169,7 @@ class Story(Neighbours):
                 self._run.pending.append(ClaimRow(kind, value, self._run.flow.id))
                 await self._run.flush()
             flow, transaction = await self._run.journal.owner_of(kind, value)
-            mine = flow in (self._run.flow.id, self._run.flow.replay_of)
+            mine = flow in self._run.line
             known = encoded(Claim(mine=mine, transaction=transaction)).encode()
             self._run.remember_claim(name, known.decode())
         claim = msgspec.json.decode(known, type=Claim)
@@ -214,6 +214,9 @@ class Story(Neighbours):
     def identify(self, kind: str, value: str) -> None:
         """Make the transaction findable by `value`, from the next record on."""
         self._run.pending.append(ReferenceRow(kind, value, self.transaction))
+
+    def conclude(self) -> None:
+        """Say what there is to say at the end: a replay names what is left of the earlier flow."""
 
 
 def _decoded(known: bytes, call: Callable[..., Any]) -> Any:

@@ -40,7 +40,7 @@ def claim_undo(run: FlowRun, claimed: str, kind: str, value: str) -> Undo:
 
     async def undo(name: str) -> None:
         flow, _ = await run.journal.owner_of(kind, value)
-        if flow == run.flow.id:
+        if flow in run.line:
             run.pending.append(ReleaseRow(kind, value, run.flow.transaction))
         run.remember_note(name, "compensate", f"{kind} is free again")
         await run.flush()

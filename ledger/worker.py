@@ -21,6 +21,7 @@ from ledger.crowds import Crowded
 from ledger.due_rows import TaskRow
 from ledger.flow_run import CancelWanted, FlowRun, Platform, Rewound, Suspended
 from ledger.ids import derived_id, new_id
+from ledger.retelling import story_of
 from ledger.rows import SignalRow
 from ledger.story import Story
 from ledger.timers import Timers
@@ -126,7 +127,7 @@ class Worker:
             run = FlowRun(self._platform, flow, definition, recorded)
             if (task := asyncio.current_task()) is not None:
                 self._running[task] = run
-            await self._tell(run)
+            await self._tell(run, await story_of(run, self._platform.database))
         except CancelWanted:  # what has been recorded is undone at once, under the same lease
             flow.cancel = "{}"
             await self._run(flow)
@@ -134,10 +135,10 @@ class Worker:
             # Whoever holds the lease next goes on from the last record.
             log.info("flow %s let go: %s", flow.id, type(exc).__name__)
 
-    async def _tell(self, run: FlowRun) -> None:
+    async def _tell(self, run: FlowRun, story: Story) -> None:
         try:
             self._refuse_poison(run)
-            await (_undone(run) if run.rewinding else _told(run))
+            await (_undone(run, story) if run.rewinding else _told(run, story))
         except Suspended:
             return
         except Crowded as crowded:
@@ -182,17 +183,18 @@ class Worker:
         await run.flush(status="stuck", failure=failure)
 
 
-async def _told(run: FlowRun) -> None:
+async def _told(run: FlowRun, story: Story) -> None:
     """Run the flow from its beginning to its end, and write down that it ended."""
     facts = msgspec.json.decode(run.flow.facts, type=run.definition.facts)
-    result = await run.definition.run(Story(run), facts)
+    result = await run.definition.run(story, facts)
+    story.conclude()
     run.tell(f"{run.flow.name} completed", "end", "ledger", "")
     await run.flush(status="done", result=result)
 
 
-async def _undone(run: FlowRun) -> None:
+async def _undone(run: FlowRun, story: Story) -> None:
     """Tell again what is recorded, then take it back, and write down that it is undone."""
-    flow, story = run.flow, Story(run)
+    flow = run.flow
     facts = msgspec.json.decode(flow.facts, type=run.definition.facts)
     try:
         await run.definition.run(story, facts)
@@ -203,7 +205,9 @@ async def _undone(run: FlowRun) -> None:
     await unwind(run)
     run.tell(f"{flow.name} cancelled", "end", "ledger", f"{len(run.undos)} steps are undone")
     end = encoded(FlowEnded(flow=flow.name, undone=True))
-    run.pending.append(SignalRow(flow.transaction, None, "flow-cancelled", flow.id, end))
+    run.pending += [
+        SignalRow(flow.transaction, None, "flow-cancelled", each, end) for each in sorted(run.line)
+    ]
     await run.flush(status="cancelled")
 
 

@@ -11,6 +11,7 @@ from litestar.params import PathParameter, QueryParameter, SkipValidation
 from litestar.response import Stream
 
 from experience_apis.operations.deadline_views import DeadlineBoard, deadline_board
+from experience_apis.operations.replay_routes import begin_replay, preview_replay
 from experience_apis.operations.views import (
     TransactionList,
     TransactionView,
@@ -92,5 +93,12 @@ async def _news(ledger: Ledger) -> AsyncGenerator[bytes]:
 
 router = Router(
     "/experience/v1/operations",
-    route_handlers=[list_transactions, show_transaction, show_deadlines, watch_transactions],
+    route_handlers=[
+        list_transactions,
+        show_transaction,
+        show_deadlines,
+        watch_transactions,
+        preview_replay,
+        begin_replay,
+    ],
 )

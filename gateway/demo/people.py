@@ -14,6 +14,7 @@ SCOPES = {
     "approver": ("process.tasks:read", "process.requisitions:approve"),
     "operator": (
         "experience.operations:read",
+        "experience.operations:replay",
         "experience.procurement:read",
         "experience.security:read",
         "experience.mobile:read",

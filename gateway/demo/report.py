@@ -107,6 +107,7 @@ def invitation(stage: Stage, told: Report) -> list[str]:
         f"console  {url}/console#token={token}",
         f"docs     {url}/docs",
         f"trace    .venv/bin/suture trace --demo {order}",
+        f'replay   .venv/bin/suture replay --demo {order} --from "three-way match" --preview',
         "",
         f"TOKEN={token}",
         f"curl {header} {url}/experience/v1/operations/transactions/{order}",

@@ -145,6 +145,8 @@ class Console {
         resolve: (...decision) => this.resolve(...decision),
         announce: (text) => announce(text),
         close: () => this.close(),
+        preview: (...question) => this.gateway.previewReplay(...question),
+        replay: (...order) => this.replay(...order),
       });
       this.wanted = view.id;
       this.transactions.mark(view.id);
@@ -161,6 +163,13 @@ class Console {
     await this.gateway.resolve(task, action, reason);
     await this.read(this.story.id);
     this.transactions.changed([this.story.id]);
+  }
+
+  async replay(transaction, order) {
+    const begun = await this.gateway.replay(transaction, order);
+    this.transactions.changed([transaction]);
+    this.read(transaction);
+    return begun;
   }
 
   close() {

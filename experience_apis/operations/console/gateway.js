@@ -44,6 +44,14 @@ export class Gateway {
     return this.write(`/process/v1/tasks/${id}/resolution`, { action, reason });
   }
 
+  previewReplay(transaction, question) {
+    return this.write(`${OPERATIONS}/transactions/${encodeURIComponent(transaction)}/replay-preview`, question);
+  }
+
+  replay(transaction, order) {
+    return this.write(`${OPERATIONS}/transactions/${encodeURIComponent(transaction)}/replay`, order);
+  }
+
   events(signal) {
     return this.ask(`${OPERATIONS}/events`, { headers: { Accept: "text/event-stream" }, signal });
   }

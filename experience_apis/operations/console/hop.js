@@ -4,7 +4,8 @@ import { element } from "./element.js";
 import { record } from "./record.js";
 import { duration, exactOn, flowName, KIND, moment } from "./words.js";
 
-export function hopRow(hop, storyDay) {
+// `replayed(hop)` returns the place where the hop can be told again, or null where it cannot be.
+export function hopRow(hop, storyDay, replayed) {
   const facts = `hop-${hop.seq}-facts`;
   const button = element("button", {
     type: "button", class: "hop-row", id: `hop-${hop.seq}`, "aria-expanded": "false", "aria-controls": facts,
@@ -17,7 +18,7 @@ export function hopRow(hop, storyDay) {
   cell("hop-took", hop.milliseconds ? duration(hop.milliseconds) : "–"));
   const opened = element("div", { class: "hop-facts", id: facts, hidden: true });
   const item = element("li", { class: "hop", "data-kind": hop.kind, "data-tone": hop.tone }, button, opened);
-  button.addEventListener("click", () => toggle(hop, button, opened));
+  button.addEventListener("click", () => toggle(hop, button, opened, replayed));
   return item;
 }
 
@@ -30,9 +31,13 @@ function cell(name, ...content) {
   return element("span", { class: name }, ...content, " ");
 }
 
-function toggle(hop, button, opened) {
+function toggle(hop, button, opened, replayed) {
   const open = opened.hidden;
   if (open && !opened.hasChildNodes()) opened.append(...hopFacts(hop));
+  if (open) {
+    opened.querySelector(".replay-place")?.remove();
+    opened.append(...[replayed(hop)].filter(Boolean));
+  }
   opened.hidden = !open;
   button.setAttribute("aria-expanded", String(open));
 }

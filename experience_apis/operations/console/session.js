@@ -4,7 +4,8 @@ const KEY = "suture.console.token";
 const READ = "experience.operations:read";
 const TASKS = `${READ} process.tasks:read process.tasks:write`;
 // The server refuses to narrow a scope silently, so a client that may do less is asked for less.
-const SCOPES = [`${TASKS} process.requisitions:approve`, TASKS, READ];
+const APPROVE = `${TASKS} process.requisitions:approve`;
+const SCOPES = [`${APPROVE} experience.operations:replay`, APPROVE, TASKS, READ];
 
 export class Session {
   constructor() {

@@ -6,7 +6,7 @@ import { Timeline } from "./timeline.js";
 import { clockOn, count, duration, FLOW_STATUS, flowName, moment, PHASE_STATE, referenceLabel, STATUS } from "./words.js";
 
 export class Story {
-  constructor(view, { resolve, announce, close }) {
+  constructor(view, { resolve, announce, close, preview, replay }) {
     this.id = view.id;
     this.title = element("h2", { id: "story-title", tabindex: "-1" });
     this.status = element("span", { class: "chip" });
@@ -16,7 +16,11 @@ export class Story {
     this.names = element("dl", { class: "names" });
     this.flows = element("tbody");
     this.tasks = new TaskList(resolve, announce);
-    this.timeline = new Timeline(view.openedAt);
+    this.timeline = new Timeline(view.openedAt, {
+      preview: (question) => preview(view.id, question),
+      replay: (order) => replay(view.id, order),
+      announce,
+    });
     this.node = element("div", { class: "story-page" },
       element("header", { class: "story-head" },
         element("button", { type: "button", class: "quiet back", onclick: close }, "← All transactions"),

@@ -3,11 +3,14 @@
 
 import { element, focusOn, setText } from "./element.js";
 import { hopRow } from "./hop.js";
+import { isReplayable, replayPlace } from "./replay.js";
 import { clockOn, count, duration, flowName } from "./words.js";
 
 export class Timeline {
-  constructor(storyDay) {
+  constructor(storyDay, replays) {
     this.storyDay = storyDay;
+    this.replays = replays;
+    this.flows = [];
     this.places = new Map();
     this.seen = new Set();
     const only = element("input", { type: "checkbox", id: "milestones" });
@@ -20,15 +23,20 @@ export class Timeline {
 
   tell(view) {
     const first = this.seen.size === 0;
+    this.flows = view.flows;
     const fresh = view.hops.filter((hop) => !this.seen.has(hop.seq));
     for (const phase of view.phases) this.place(phase).tell(phase, view);
     for (const hop of fresh) {
       this.seen.add(hop.seq);
-      const row = hopRow(hop, this.storyDay);
+      const row = hopRow(hop, this.storyDay, (each) => this.replayed(each));
       if (!first) row.classList.add("fresh");
       this.places.get(hop.phase).hops.append(row);
     }
     return first ? [] : fresh;
+  }
+
+  replayed(hop) {
+    return isReplayable(hop, this.flows) ? replayPlace(hop, this.replays) : null;
   }
 
   place(phase) {

@@ -48,12 +48,20 @@ export const PHASE_STATE = {
 };
 
 export const FLOW_STATUS = {
-  ready: "running", waiting: "waiting", stuck: "stuck", done: "done", abandoned: "abandoned",
+  queued: "queued", ready: "running", waiting: "waiting", stuck: "stuck", done: "done", abandoned: "abandoned",
+  cancelled: "cancelled",
 };
 
 export const KIND = {
   message: "document", ask: "read", decide: "rule", effect: "change", disclose: "patient context",
-  wait: "news", announce: "event", end: "end of flow", retry: "retry", task: "task", approval: "decision",
+  wait: "news", announce: "event", replay: "replay", compensate: "undone", end: "end of flow", retry: "retry", task: "task", approval: "decision",
+};
+
+export const VERDICT = {
+  recorded: "As recorded", same: "The same again", differs: "Differs", suppressed: "Not done twice",
+  "would-be-done": "Would be done", "would-be-undone-and-done": "Would be undone, then done",
+  "would-be-announced": "Would be announced", "would-wait": "Would wait", "would-ask-a-person": "Would ask a person",
+  "left-standing": "Stays as it is", fails: "Would fail",
 };
 
 const REFERENCE = {
