@@ -194,9 +194,9 @@ class BulkReplays:
             begin = self._replays.beginning(plan, terms)
             move = partial(_move, job.id, cursor, after, begin)
             await self._writer.submit(Act(move, begin.locks))
-        except _Taken:
-            raise
-        except CallerFailure:
+        except CallerFailure as refused:
+            if refused.where == job.id:  # somebody else has moved the job on
+                raise
             await self._writer.submit(Act(partial(_move, job.id, cursor, after, None)))
 
     async def _chosen(
@@ -213,10 +213,6 @@ class BulkReplays:
             last,
             limit or _NO_END,
         )
-
-
-class _Taken(StateConflict):
-    """Somebody else has moved the job on."""
 
 
 def _wish(selection: Selection, row: "Record") -> ReplayWish:
@@ -240,6 +236,6 @@ async def _move(job: str, cursor: int, after: int, begin: Act | None, batch: Bat
     begun, refused = int(begin is not None), int(begin is None)
     moved = await batch.connection.fetchval(_MOVE, job, cursor, after, begun, refused)
     if moved is None:
-        raise _Taken(
+        raise StateConflict(
             "somebody else goes on with this bulk replay", where=job, fix="let it, or stop it first"
         )
