@@ -175,7 +175,9 @@ async def test_a_question_that_nobody_answers_in_time_escalates_once_with_event_
     await asyncio.sleep(1.1)  # each worker has looked at the clock once more
     task = await raised(ledger, "decision")
     assert (task.tier, task.escalated_at is not None) == ("critical", True)
-    [row] = await ledger.database.rows("select * from outbox")
+    [row] = await ledger.database.rows(
+        "select * from outbox where type = 'org.suture.decision.overdue.v1'"
+    )
     event = msgspec.json.decode(row["body"], type=DecisionOverdue)
     assert (row["type"], row["subject"]) == ("org.suture.decision.overdue.v1", task.id)
     assert (event.title, event.owner, event.deadline) == (

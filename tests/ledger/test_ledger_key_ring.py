@@ -338,6 +338,8 @@ async def test_every_sealed_column_is_resealed(ledger: Ledger) -> None:
         "message.answer": "an acknowledgement",
         "audit.record": "evidence, without patient data",
         "audit.hash": "a fingerprint",
+        "checkpoint.body": "a statement that is meant to be shown",
+        "checkpoint.signature": "its signature",
     }
     rows = await ledger.database.rows(
         "select c.relname || '.' || a.attname from pg_attribute a join pg_class c on"
