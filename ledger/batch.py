@@ -4,7 +4,10 @@ Arrivals and acts say first what they want written; the records of flows come wi
 A write whose flow has been taken over is left out, and the rest is written without it.
 """
 
+import math
+import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -55,6 +58,14 @@ class ClaimedFlow(msgspec.Struct, kw_only=True):
     epoch: int
     cancel: str | None = None
     replay_of: str | None = None
+    claimed_at: datetime = datetime.min.replace(tzinfo=UTC)
+    asked_at: float = 0.0
+    lease_ends: float = math.inf
+
+    def database_time(self) -> datetime:
+        """Return what the database's clock shows now: deadlines of all workers go by it."""
+        return self.claimed_at + timedelta(seconds=time.monotonic() - self.asked_at)
+
     replay: str | None = None
 
 

@@ -151,6 +151,15 @@ async def _as_it_is(_connection: object) -> None:
     """
 
 
+async def ended(*tasks: "asyncio.Task[None]") -> None:
+    """Cancel tasks until they have ended: a connection that breaks may swallow a cancellation."""
+    while going := [task for task in tasks if not task.done()]:
+        for task in going:
+            task.cancel()
+        await asyncio.wait(going, timeout=1)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def fresh_database(dsn: str, name: str, *, drop_like: str = "") -> str:
     """Make an empty database beside that of `dsn`, drop older ones like `drop_like`."""
     with store_errors():

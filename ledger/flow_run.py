@@ -42,10 +42,13 @@ class Rewound(Exception):
 
 
 class Undo(NamedTuple):
-    """What takes back one recorded step; `run` is told the step's own name."""
+    """What takes back one recorded step; `run` is told the step's own name. `in_doubt`: nobody
+    knows whether the step happened.
+    """
 
     name: str
     run: Callable[[str], Awaitable[None]]
+    in_doubt: bool = False
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +127,8 @@ class FlowRun:
         self, call: Callable[..., Awaitable[Any]], args: tuple[Any, ...], **more: Any
     ) -> Any:
         """Be outside: one of so many calls that this worker has open to that destination."""
+        if time.monotonic() > self.flow.lease_ends:  # it slept, and somebody else may be at it
+            raise LeaseLost
         crowds, destination = self._platform.crowds, destination_of(call, args)
         crowds.enter(destination)
         self.outside = True
@@ -201,6 +206,10 @@ class FlowRun:
     def tell(self, hop: str, kind: str, system: str, why: str, outcome: str = "done") -> None:
         """Add a hop that is no step."""
         self.pending.append(self._hop(hop, kind, system)._replace(why=why, outcome=outcome))
+
+    @property
+    def settings(self) -> LedgerSettings:
+        return self._platform.settings
 
     @property
     def _flow_version(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from ledger.database import Database
+from ledger.database import Database, ended
 
 _MOST_WAITING = 256
 
@@ -25,8 +25,7 @@ class Live:
 
     async def stop(self) -> None:
         if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+            await ended(self._loop)
 
     @asynccontextmanager
     async def watch(self) -> AsyncGenerator["asyncio.Queue[str]"]:

@@ -12,7 +12,7 @@ import asyncpg
 
 from canonical.errors import StoreUnavailable
 from ledger.batch import Batch
-from ledger.database import Database
+from ledger.database import Database, ended
 
 log = logging.getLogger("suture.news")
 
@@ -39,8 +39,7 @@ class News:
 
     async def stop(self) -> None:
         if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+            await ended(self._loop)
         await self._tell()
 
     def of(self, batch: Batch) -> None:

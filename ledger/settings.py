@@ -12,7 +12,8 @@ class LedgerSettings(
     before a person is asked, `max_crashes`: workers that may die over one step before that.
     `in_flight`: flows that one worker runs at a time; those that wait for an answer from outside
     do not count, up to `most_running`. `per_destination`: calls one worker has open at a time to
-    one system: what is slow there holds up nobody else.
+    one system: what is slow there holds up nobody else. `call_seconds`: how long a call may last;
+    an effect of a worker that fell silent is taken back only after that.
     """
 
     lease_seconds: float = 5.0
@@ -21,6 +22,7 @@ class LedgerSettings(
     in_flight: int = 128
     most_running: int = 1024
     per_destination: int = 64
+    call_seconds: float = 12.0
     connections: int = 12
 
 

@@ -3,6 +3,7 @@ writes it (`ledger/batch.py`): every write carries its owner and epoch, and one 
 taken over changes nothing.
 """
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,14 +50,14 @@ order by arrival desc limit 1"""
 _CLAIM = """
 with next as materialized (
     select id from flow
-    where status = 'ready' and run_at <= now()
+    where status = 'ready' and run_at <= now() and (crashes > 0) = $6
       and name || '/' || version = any($4::text[]) and id <> all($5::text[])
     order by run_at limit $3 for update skip locked)
 update flow set owner = $1, epoch = epoch + 1, run_at = now() + make_interval(secs => $2),
     crashes = crashes + (owner is not null)::int
 from next where flow.id = next.id
 returning flow.id, transaction_id, message_id, name, version, key, facts, attempts, crashes, epoch,
-    cancel, replay_of, replay"""
+    cancel, replay_of, replay, clock_timestamp() as claimed_at"""
 
 # A row that is being written is left alone: waiting for it while other rows are held is how two
 # statements block each other.
@@ -65,7 +66,8 @@ update flow set run_at = now() + make_interval(secs => $2)
 where id in (
     select id from flow
     where id = any($3::text[]) and owner = $1 and status = 'ready'
-    for update skip locked)"""
+    for update skip locked)
+returning id"""
 
 
 class StepJournal:
@@ -76,15 +78,23 @@ class StepJournal:
         self._lease_seconds = lease_seconds
 
     async def claim(
-        self, owner: str, limit: int, known: list[str], in_hand: Sequence[str] = ()
+        self,
+        owner: str,
+        limit: int,
+        known: list[str],
+        in_hand: Sequence[str] = (),
+        *,
+        suspects: bool = False,
     ) -> list[ClaimedFlow]:
         """Take up to `limit` flows that may run now, of the versions this worker has.
 
         What it has `in_hand` runs already, even if its lease ended while PostgreSQL was away.
+        `suspects` are those over which a worker has died: they are taken apart from all others.
         """
+        asked = time.monotonic()
         # A claim that a crash of PostgreSQL forgets was nobody's: the owner is fenced.
         rows = await self._database.claimed(
-            _CLAIM, owner, self._lease_seconds, limit, known, in_hand
+            _CLAIM, owner, self._lease_seconds, limit, known, in_hand, suspects
         )
         return [
             ClaimedFlow(
@@ -101,14 +111,22 @@ class StepJournal:
                 epoch=row["epoch"],
                 cancel=row["cancel"],
                 replay_of=row["replay_of"],
+                claimed_at=row["claimed_at"],
+                asked_at=asked,
+                lease_ends=asked + self._lease_seconds,
                 replay=row["replay"],
             )
             for row in rows
         ]
 
-    async def renew(self, owner: str, flows: list[str]) -> None:
-        """Hold on to the flows that are really in hand; the lease of any other may end."""
-        await self._database.run(_RENEW, owner, self._lease_seconds, flows)
+    async def renew(self, owner: str, flows: list[str]) -> tuple[float, set[str]]:
+        """Hold on to the flows that are really in hand; the lease of any other may end.
+
+        Returns which were renewed, and until when (`time.monotonic`).
+        """
+        ends = time.monotonic() + self._lease_seconds
+        rows = await self._database.rows(_RENEW, owner, self._lease_seconds, flows)
+        return ends, {row["id"] for row in rows}
 
     async def recorded(self, flow: str) -> "list[Record]":
         """Return the steps of a flow in the order they were recorded."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from canonical.context import PatientContext
 from canonical.errors import Declined
+from ledger.crowds import Crowded
 from ledger.flow_run import FlowRun, Undo
 from ledger.rows import ReleaseRow
 
@@ -32,7 +33,7 @@ def effect_undo(
         run.remember(name, "compensate", compensate, (*args, done), result, began)
         await run.flush()
 
-    return Undo(step, undo)
+    return Undo(step, undo, in_doubt=done is None)
 
 
 def claim_undo(run: FlowRun, claimed: str, kind: str, value: str) -> Undo:
@@ -59,7 +60,12 @@ async def call_off(story: "Story", child: str, name: str) -> None:
 
 
 async def unwind(run: FlowRun) -> None:
-    """Take back what was done, the last thing first."""
+    """Take back what was done, the last thing first.
+
+    Who fell silent over an effect may still be sending it: it is taken back when that has ended.
+    """
+    if run.flow.crashes and any(undo.in_doubt for undo in run.undos):
+        raise Crowded("a worker that fell silent", run.settings.call_seconds)
     for undo in reversed(run.undos):
         name = f"undo: {undo.name}"
         if not run.is_recorded(name):

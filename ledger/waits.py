@@ -58,7 +58,7 @@ class Waits:
         own, known = self._run.recall(f"promise {name}")
         if known is None:
             self._run.stop_at_the_end_of_the_records()
-            row = promised_row(self._run.flow.id, name, due, until, self._run.now())
+            row = promised_row(self._run.flow.id, name, due, until, self._run.flow.database_time())
             self._run.pending.append(row)
             self._run.remember_note(own, "promise", f"due {row.due_at:%Y-%m-%d %H:%M} UTC")
 
@@ -78,7 +78,7 @@ class Waits:
                 row = TaskRow.from_draft(
                     task, draft, "decision", transaction=flow.transaction, flow=flow.id
                 )
-                self._run.pending.append(with_deadline(row, due, self._run.now()))
+                self._run.pending.append(with_deadline(row, due, self._run.flow.database_time()))
                 self._run.tell(f"{name}: asked", "task", draft.owner, draft.title)
                 await self._sleep(name, ["task-resolved"], task, None)
             answer = msgspec.json.decode(str(signal["facts"]), type=Resolution)
@@ -92,7 +92,7 @@ class Waits:
         self, name: str, events: list[str], key: str, within: timedelta | Deadline | None
     ) -> NoReturn:
         row = AwaitedRow(self._run.flow.id, name, "", key, None, "")
-        self._run.pending += awaited_rows(row, events, within, self._run.now())
+        self._run.pending += awaited_rows(row, events, within, self._run.flow.database_time())
         await self._run.flush(status="waiting")
         raise Suspended
 

@@ -6,6 +6,7 @@ missed; a dead worker's flows are taken over when the lease ends, by database ti
 
 import asyncio
 import logging
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 
@@ -18,6 +19,7 @@ from ledger.batch import ClaimedFlow, LeaseLost
 from ledger.cancelling import FlowEnded
 from ledger.catalogue import encoded
 from ledger.crowds import Crowded
+from ledger.database import ended
 from ledger.due_rows import TaskRow
 from ledger.flow_run import CancelWanted, FlowRun, Platform, Rewound, Suspended
 from ledger.ids import derived_id, new_id
@@ -30,6 +32,7 @@ from ledger.unwinding import unwind
 log = logging.getLogger("suture.worker")
 
 POLL_SECONDS = 1.0
+_SUSPECT_PAUSE_SECONDS = 0.25
 
 
 class Worker:
@@ -43,6 +46,9 @@ class Worker:
         self._tend = tend
         self._known: list[str] = []
         self._running: dict[asyncio.Task[None], FlowRun | None] = {}
+        self._flows: dict[str, ClaimedFlow] = {}
+        self._suspected_at = 0.0
+        self._claiming: asyncio.Task[None] | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._wanted = asyncio.Event()
         self._stopping = False
@@ -51,18 +57,19 @@ class Worker:
         """Start working on the flows that are installed by now."""
         self._known = [f"{name}/{version}" for name, version in self._platform.catalogue.flows]
         hearing = self._platform.database.listen("suture_work", lambda _: self.look())
-        for loop in (self._claim_loop(), hearing, self._tend_loop()):
-            self._loops.append(asyncio.create_task(loop))
+        self._claiming = asyncio.create_task(self._claim_loop())
+        others = (asyncio.create_task(loop) for loop in (hearing, self._tend_loop()))
+        self._loops += (self._claiming, *others)
 
     async def stop(self, grace: float = 10.0) -> None:
         """Claim no more, let running flows reach their next record, then stop."""
         self._stopping = True
         self._wanted.set()
+        if self._claiming is not None:  # what it is just claiming is run to its next record, too
+            await asyncio.wait({self._claiming}, timeout=grace)
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
-        for task in (*self._running, *self._loops):
-            task.cancel()
-        await asyncio.gather(*self._running, *self._loops, return_exceptions=True)
+        await ended(*self._running, *self._loops)
 
     def look(self) -> None:
         """Look for work now."""
@@ -74,7 +81,7 @@ class Worker:
             claimed = await self._claimed(self._free())
             for flow in claimed:
                 task = asyncio.create_task(self._run(flow), name=flow.id)
-                self._running[task] = None
+                self._running[task], self._flows[flow.id] = None, flow
                 task.add_done_callback(self._finished)
             if not claimed:
                 await _within(self._wanted, POLL_SECONDS)
@@ -93,25 +100,43 @@ class Worker:
             return []
         try:
             journal, in_hand = self._platform.journal, self._in_hand()
-            return await journal.claim(self.identity, free, self._known, in_hand)
+            claimed = await journal.claim(self.identity, free, self._known, in_hand)
+            if self._may_take_a_suspect():
+                self._suspected_at = time.monotonic()
+                claimed += await journal.claim(
+                    self.identity, 1, self._known, in_hand, suspects=True
+                )
         except (StoreUnavailable, asyncpg.PostgresError) as exc:
             log.warning("claiming failed: %s", type(exc).__name__)
             await asyncio.sleep(POLL_SECONDS)
             return []
+        else:
+            return claimed
+
+    def _may_take_a_suspect(self) -> bool:
+        """One at a time: a flow that kills its worker must not be taken for its neighbours."""
+        rested = time.monotonic() - self._suspected_at > _SUSPECT_PAUSE_SECONDS
+        return rested and not any(flow.crashes for flow in self._flows.values())
 
     def _in_hand(self) -> list[str]:
         return [task.get_name() for task in self._running]
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         del self._running[task]
+        self._flows.pop(task.get_name(), None)
         self._wanted.set()
+
+    async def _renew(self) -> None:
+        ends, renewed = await self._platform.journal.renew(self.identity, self._in_hand())
+        for name in renewed & self._flows.keys():
+            self._flows[name].lease_ends = ends
 
     async def _tend_loop(self) -> None:
         """Renew leases well before they end, raise what is overdue."""
         while True:
             try:
                 if self._running:
-                    await self._platform.journal.renew(self.identity, self._in_hand())
+                    await self._renew()
                 await self._timers.tend()
                 await self._tend()
             except (StoreUnavailable, asyncpg.PostgresError) as exc:

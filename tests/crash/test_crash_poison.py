@@ -46,10 +46,6 @@ async def test_a_flow_that_kills_every_worker_becomes_a_task_and_then_work_goes_
     assert effects(arena, "ship") == {str(n): 1 for n in range(10)}
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="whoever was in flight beside the poison is counted as crashed, and gets stuck with it",
-)
 async def test_a_flow_beside_one_that_kills_every_worker_is_not_taken_for_it(
     arena: Arena, ledger: Ledger, start: Start
 ) -> None:

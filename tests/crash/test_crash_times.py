@@ -68,7 +68,6 @@ async def test_a_worker_whose_clock_is_wrong_tries_again_in_time(
     assert told["took"] >= 1.0
 
 
-@pytest.mark.xfail(reason="the deadline of a wait is by the clock of the worker that begins it")
 async def test_a_worker_whose_clock_is_behind_gives_others_their_time(
     arena: Arena, ledger: Ledger, start: Start
 ) -> None:

@@ -75,7 +75,7 @@ class MemoryLedger:
     async def kept(self, message):
         return self.departures[message]
 
-    async def sent(self, message, answer):
+    async def sent(self, message, answer, *, key=""):
         self.answers[message] = answer
 
     async def departure(self, key):

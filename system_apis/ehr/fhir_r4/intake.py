@@ -129,6 +129,7 @@ class FhirIntake:
         facility = self._feed.facility
         encounter = self._vault.pseudonym("encounter", facility, patient.encounter)
         case = self._vault.pseudonym("case", facility, patient.case_number)
+        _refuse_nul(patient.procedure_id)
         joins = (Reference("case", case), Reference("encounter", encounter))
         names = (*joins, Reference("fhir", patient.procedure_id))
         return Announcement(
@@ -178,6 +179,11 @@ def _refuse_future(fact: UsageEvent | UsageReversal, now: datetime) -> None:
         raise MalformedMessage(
             "used in the future", where="$", expected="a time of use that has passed"
         )
+
+
+def _refuse_nul(name: str) -> None:
+    if "\0" in name:
+        raise MalformedMessage("a NUL in an identifier", where="$", expected="readable characters")
 
 
 def _was_taken(answer: bytes) -> bool:
