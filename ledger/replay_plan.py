@@ -73,6 +73,8 @@ _STEPS = """
 select name, number, kind, output from step
 where flow_id = $1 and number < $2 and kind <> 'compensate' and name not like 'undo%'
 order by number"""
+_DONE = """
+select name from step where flow_id = $1 and kind in ('effect', 'disclose', 'announce')"""
 _TAKEN = """
 select id, event, facts from signal join taken on signal_id = signal.id and taken.flow_id = $1
 order by id"""
@@ -97,6 +99,7 @@ class Planner:
         definition = self._definition(flow, wish.mapping)
         mine = derived_id("flow", "replay", flow.id)
         former = await former_of(self._database, transaction, mine, wish.mapping, before=flow.id)
+        await self._check_kept(flow, former)
         rows = await self._database.rows(_STEPS, flow.id, number)
         steps = _still_holding(rows, former)
         facts = flow.facts
@@ -147,6 +150,17 @@ class Planner:
                 where=flow,
                 expected=f"the latest of its line, {row['id']}",
                 fix=f"replay flow {row['id']}",
+            )
+
+    async def _check_kept(self, flow: FormerFlow, former: Former) -> None:
+        rows = await self._database.rows(_DONE, flow.id)
+        gone = [str(row["name"]) for row in rows if str(row["name"]) not in former.steps]
+        if gone:
+            raise StateConflict(
+                f"what was done is no longer kept, such as «{gone[0]}»",
+                where=flow.id,
+                expected="hops that retention has not removed",
+                fix="hand in the document again, or settle it by hand",
             )
 
     def _definition(self, flow: FormerFlow, mapping: Mapping) -> FlowDefinition:

@@ -607,3 +607,14 @@ async def test_subscribers_are_not_told_the_same_twice(ledger: Ledger) -> None:
     assert [each.path for each in seen.steps[-1].differences] == ["$[0].reasons[0]"]
     await replayed(ledger, mapping="current")
     assert await count(ledger, "outbox") == events + 1
+
+
+async def test_what_retention_has_removed_is_not_guessed(ledger: Ledger) -> None:
+    house = Warehouse()
+    await told(ledger, supply(house))
+    await ledger.database.run("delete from entry where hop = 'ship'")
+    with pytest.raises(StateConflict, match="no longer kept, such as «ship»"):
+        await preview(ledger)
+    with pytest.raises(StateConflict):
+        await replay(ledger)
+    assert len(house.keys) == 1
