@@ -28,7 +28,10 @@ class Arena(msgspec.Struct, frozen=True, kw_only=True):
     def settings(self) -> LedgerSettings:
         """The ledger's settings of this run: impatient with owners, patient with flows."""
         return LedgerSettings(
-            lease_seconds=self.lease, max_crashes=self.crashes, max_attempts=10_000
+            lease_seconds=self.lease,
+            max_crashes=self.crashes,
+            max_attempts=10_000,
+            call_seconds=2 * self.lease,
         )
 
 

@@ -18,7 +18,9 @@ from gateway.embedded.sharing import until
 from ledger.audit.keys import AuditKeys
 from ledger.database import fresh_database
 from ledger.ledger import Ledger, open_ledger
+from ledger.settings import LedgerSettings
 
+SOON = LedgerSettings(call_seconds=0.5)
 SECRET = b"a secret of these tests, 32 byte"
 
 Opened = Callable[..., Awaitable[Ledger]]
