@@ -22,7 +22,7 @@ async def test_a_declined_shortage_ends_without_an_order_and_an_approved_one_wit
     assert (await floor.decide(requisition["number"], approved=False)).status == 200
     trace = await floor.until(declined.control, ended("requisition-to-order"), "it is declined")
     assert flows(trace, "requisition-to-order")[0]["result"]["approval"]["approved"] is False
-    assert trace["status"] == "done"
+    await floor.until(declined.control, lambda t: t["status"] == "done", "nothing is left to do")
 
     trace = await floor.until(approved.control, waiting("approval"), "the second one is asked")
     assert (await floor.decide(waiting("approval")(trace)["id"], approved=True)).status == 200
