@@ -340,7 +340,13 @@ class Run:
                     engine.begin(derived_id("flow", flow.id, name), "sending", op.key, op.child)
 
     def _undone(self) -> Generator[None]:
-        for name, op in reversed(self._to_undo()):
+        undos = self._to_undo()
+        unsure = any(op.kind == "step" and not self.flow.recorded(name) for name, op in undos)
+        if self.crashes and unsure:  # who fell silent may be sending it still
+            self.pending = []
+            self.write("ready", attempts=self.attempts)
+            return
+        for name, op in reversed(undos):
             if self.flow.recorded(f"undo: {name}"):
                 continue
             if op.kind == "start":

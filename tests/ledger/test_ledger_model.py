@@ -48,7 +48,11 @@ EXAMPLES = 20
 """In `make test`; `pytest tests/ledger/test_ledger_model.py --model-examples=2000` looks longer."""
 
 SETTINGS = LedgerSettings(
-    lease_seconds=LONG, max_attempts=MAX_ATTEMPTS, max_crashes=MAX_CRASHES, connections=4
+    lease_seconds=LONG,
+    max_attempts=MAX_ATTEMPTS,
+    max_crashes=MAX_CRASHES,
+    connections=4,
+    call_seconds=0,
 )
 VERSIONS = ["supply/1", "sending/1"]
 
@@ -223,7 +227,11 @@ class EngineMachine(RuleBasedStateMachine):
         worker = self.ledgers[at].worker
         others = [each.id for each in self.engine.runnable() if each is not flow]
         [claimed] = await worker._platform.journal.claim(
-            worker.identity, 9, VERSIONS, [*worker._in_hand(), *others]
+            worker.identity,
+            9,
+            VERSIONS,
+            [*worker._in_hand(), *others],
+            suspects=flow.crashes > 0,
         )
         assert claimed.id == flow.id
         task = asyncio.create_task(worker._run(claimed), name=flow.id)
