@@ -96,28 +96,7 @@ class StepJournal:
         rows = await self._database.claimed(
             _CLAIM, owner, self._lease_seconds, limit, known, in_hand, suspects
         )
-        return [
-            ClaimedFlow(
-                id=row["id"],
-                transaction=row["transaction_id"],
-                message=row["message_id"],
-                name=row["name"],
-                version=row["version"],
-                key=row["key"],
-                facts=row["facts"],
-                attempts=row["attempts"],
-                crashes=row["crashes"],
-                owner=owner,
-                epoch=row["epoch"],
-                cancel=row["cancel"],
-                replay_of=row["replay_of"],
-                claimed_at=row["claimed_at"],
-                asked_at=asked,
-                lease_ends=asked + self._lease_seconds,
-                replay=row["replay"],
-            )
-            for row in rows
-        ]
+        return [_claimed(row, owner, asked, self._lease_seconds) for row in rows]
 
     async def renew(self, owner: str, flows: list[str]) -> tuple[float, set[str]]:
         """Hold on to the flows that are really in hand; the lease of any other may end.
@@ -176,3 +155,25 @@ class StepJournal:
             value,
         )
         return ("", "") if row is None else (row["id"], row["transaction_id"])
+
+
+def _claimed(row: "Record", owner: str, asked: float, lease_seconds: float) -> ClaimedFlow:
+    return ClaimedFlow(
+        id=row["id"],
+        transaction=row["transaction_id"],
+        message=row["message_id"],
+        name=row["name"],
+        version=row["version"],
+        key=row["key"],
+        facts=row["facts"],
+        attempts=row["attempts"],
+        crashes=row["crashes"],
+        owner=owner,
+        epoch=row["epoch"],
+        cancel=row["cancel"],
+        replay_of=row["replay_of"],
+        claimed_at=row["claimed_at"],
+        asked_at=asked,
+        lease_ends=asked + lease_seconds,
+        replay=row["replay"],
+    )

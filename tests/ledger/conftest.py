@@ -91,7 +91,7 @@ async def opened(dsn: str) -> AsyncGenerator[Opened]:
             *, secret: bytes = SECRET, at: str = dsn, keys: Callable[[], AuditKeys] | None = None
         ) -> Ledger:
             ledger = await stack.enter_async_context(
-                open_ledger(at, secret=secret, audit_keys=keys)
+                open_ledger(at, secret=secret, settings=SOON, audit_keys=keys)
             )
             stack.push_async_callback(ledger.worker.stop, grace=0)
             return ledger

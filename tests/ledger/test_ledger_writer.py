@@ -152,7 +152,10 @@ async def test_postgresql_may_be_restarted_in_the_middle_of_work(
 
     async def all_ended() -> bool:
         # In truth each lease ends by itself, after fifteen seconds.
-        await ledger.database.run("update flow set run_at = now() where owner is not null")
+        await ledger.database.run(
+            "update flow set run_at = now() where id in"
+            " (select id from flow where owner is not null for update skip locked)"
+        )
         return await count(ledger, "flow", "status = 'done'") == 40
 
     await eventually(all_ended)
