@@ -6,7 +6,7 @@ A write whose flow has been taken over is left out, and the rest is written with
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -139,7 +139,7 @@ class Batch:
         self.wakes = False
         self.changed: set[str] = set()
 
-    async def keep(self, chain: AuditChain, locks: Sequence[int] = ()) -> dict[int, Standing]:
+    async def keep(self, chain: AuditChain) -> dict[int, Standing]:
         """Write everything under the chain's lock; return where each flow's write stands, by id."""
         writes = list(self.writes)
         while True:
@@ -150,7 +150,7 @@ class Batch:
             held = await keep_rows(
                 self.connection,
                 rows,
-                locks=(chain.lock, *locks),
+                locks=(chain.lock,),
                 over=[write.flow.id for write in writes if write.stops_waiting],
                 asleep=[write.flow.id for write in writes if write.status == "waiting"],
             )

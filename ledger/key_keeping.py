@@ -59,7 +59,10 @@ _LOOK = """
 select {row} as row, octet_length({sealed}) as size, substring({sealed} for {head}) <> $2 as stale
 from {table} where {row} > $1 order by {row} limit $3"""
 
-_READ = "select {row} as row, {sealed} as sealed from {table} where {row} = any($1)"
+_READ = """
+select {row} as row, {sealed} as sealed
+from {table} where {row} = any($1) and substring({sealed} for {head}) <> $2"""
+"""Looks again: another run may have resealed what was found stale a moment ago."""
 
 _RESEAL = """
 update {table} set {sealed} = n.after
@@ -164,7 +167,8 @@ class KeyKeeping:
         self, column: SealedColumn, part: list[str], by: str, unopened: dict[str, int]
     ) -> int:
         changed = list[tuple[str, bytes, bytes]]()
-        for row in await self._database.rows(_sql(_READ, column), part):
+        header, _ = self._vault.keys.sealing()
+        for row in await self._database.rows(_sql(_READ, column), part, header):
             name, old = str(row["row"]), bytes(row["sealed"])
             try:
                 changed.append((name, old, self._vault.seal(name, self._vault.open(name, old))))

@@ -5,7 +5,6 @@ No figure is looked at: whether something is fast enough is for a person to read
 
 import asyncio
 import io
-import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -22,8 +21,8 @@ from bench.report import Bound, Comparison, Report, Row, Trial, bounded, compare
 from bench.rounds import Contender, Settings, in_turn
 from bench.table import show
 from canonical.clock import utc_now
+from tests.programs import run_program
 
-ROOT = Path(__file__).resolve().parent.parent
 NOT_INSTALLED = {} if has_python_hl7() else {"hl7v2 python-hl7": "python-hl7 is not installed"}
 NOT_QUICK = "--quick starts no engine of others"
 
@@ -33,14 +32,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     """Everything once, as small as it can be, as a person would run it."""
     folder = tmp_path_factory.mktemp("bench")
     quick = ("--rounds", "1", "--quick", "--json", "--out", str(folder))
-    run = subprocess.run(
-        [sys.executable, "-m", "bench", *quick],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    run = run_program([sys.executable, "-m", "bench", *quick], within=180)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr
     told = msgspec.json.decode(run.stdout, type=dict[str, Report])
     kept = {

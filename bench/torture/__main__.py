@@ -27,6 +27,8 @@ _PARTS = ("random", "small", "story", "outage")
 _QUICK_KILLS = 10
 _QUICK_SHARE = {"small": 0.1, "story": 0.02}
 _OUTAGE_SECONDS, _QUICK_OUTAGE_SECONDS = 30.0, 3.0
+_PATIENCE, _QUICK_PATIENCE = 900.0, 120.0
+"""Seconds without what is waited for: the walk ends there with what it found."""
 _PRINTED_WIDTH = 120
 
 
@@ -78,6 +80,7 @@ async def _parts(given: argparse.Namespace, folder: Path, say: Callable[[str], N
     wanted = given.part or _PARTS
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1, 10**6)
     share = _QUICK_SHARE if given.quick else dict.fromkeys(_PARTS, 1.0)
+    patience = _QUICK_PATIENCE if given.quick else _PATIENCE
     for part in wanted:
         (folder / part).mkdir(parents=True, exist_ok=True)
     outcome, walks = None, dict[str, Walked]()
@@ -87,10 +90,12 @@ async def _parts(given: argparse.Namespace, folder: Path, say: Callable[[str], N
         outcome = await run(told, folder / "random", say)
     if "small" in wanted:
         say("every point of the small flows")
-        walks["small flows"] = await small(folder / "small", share=share["small"], seed=seed)
+        walks["small flows"] = await small(
+            folder / "small", share=share["small"], seed=seed, patience=patience
+        )
     if "story" in wanted:
         walks["the main story"] = await main_story(
-            folder / "story", share=share["story"], seed=seed, say=say
+            folder / "story", share=share["story"], seed=seed, say=say, patience=patience
         )
     out = None
     if "outage" in wanted:

@@ -36,7 +36,6 @@ from ledger.cancelling import Cancellation
 from ledger.ledger import Ledger
 
 SMALL = ("supply", "billing", "chain", "approval", "charging", "delivery", "accounting")
-_PATIENCE = 900.0
 _BECAUSE = Cancellation(by="clerk", reason="not wanted any more")
 _EFFECTS = {
     ("reserve", "1"),
@@ -115,7 +114,9 @@ async def _die_of(arena: Arena, flow: str, share: float) -> None:
         await stopped.wait()
 
 
-async def small(folder: Path, *, share: float, seed: int, lease: float = 0.5) -> Walked:
+async def small(
+    folder: Path, *, share: float, seed: int, patience: float, lease: float = 0.5
+) -> Walked:
     """Walk through all points of all small flows, each flow in processes of its own."""
     began = time.monotonic()
     async with started(folder, seed=seed, lease=lease) as (arena, _):
@@ -124,7 +125,8 @@ async def small(folder: Path, *, share: float, seed: int, lease: float = 0.5) ->
             ledger.catalogue.install(flows(outside), STARTS)
             for each in (*_DOCUMENTS, delivered("5"), delivered("6")):
                 await ledger.messages.receive(each)
-            await _walked(arena, ledger, share)
+            async with asyncio.timeout(patience):
+                await _walked(arena, ledger, share)
         verdict = Verdict(lost=[], doubled=[], stuck=[])
         async with session(arena.dsn) as connection:
             await judge_rows(connection, verdict)
@@ -141,7 +143,7 @@ async def small(folder: Path, *, share: float, seed: int, lease: float = 0.5) ->
 
 async def _walked(arena: Arena, ledger: Ledger, share: float) -> None:
     """Have all flows run to their end, and whoever they wait for do what they wait for."""
-    async with asyncio.timeout(_PATIENCE), asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:
         minds = [
             group.create_task(_minded(Child(name, arena.folder, die_of, arena, name, share)))
             for name in SMALL
@@ -182,11 +184,17 @@ async def _all_done(ledger: Ledger) -> bool:
 
 
 async def main_story(
-    folder: Path, *, share: float, seed: int, say: Callable[[str], None], lease: float = 0.7
+    folder: Path,
+    *,
+    share: float,
+    seed: int,
+    say: Callable[[str], None],
+    patience: float,
+    lease: float = 0.7,
 ) -> Walked:
     """Play the main story while its worker dies at every point of every flow."""
     began = time.monotonic()
-    gateway.demo.story.PATIENCE = _PATIENCE
+    gateway.demo.story.PATIENCE = patience
     async with opened_theatre(folder, lease=lease, share=share, seed=seed) as (theatre, stage, _):
         tale = gateway.demo.story.Story(stage, lambda who, text: say(f"{who}: {text}"))
         async with Supervisor(Child("worker", folder, work, theatre)):

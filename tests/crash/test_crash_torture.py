@@ -1,6 +1,5 @@
 """The long run of `make torture` in its short form: everything is killed, nothing is lost."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import pytest
 
 from bench.torture.report import Report
 from bench.torture.walk import SMALL
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.programs import run_program
 
 
 @pytest.fixture
@@ -18,14 +16,7 @@ def tortured(tmp_path: Path, request: pytest.FixtureRequest) -> Report:
     """Run one part as a person would, as short as it can be."""
     part, seed = request.param
     words = ("--quick", "--seed", seed, "--keep", str(tmp_path / "kept"), "--out", str(tmp_path))
-    run = subprocess.run(
-        [sys.executable, "-m", "bench.torture", part, *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    run = run_program([sys.executable, "-m", "bench.torture", part, *words], within=200)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     return msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=Report)
 

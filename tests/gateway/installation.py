@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.runtime import Stores
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.programs import ROOT, run_program
 
 
 class Installation:
@@ -32,13 +30,9 @@ class Installation:
         """Run a command; return its exit code and all it said."""
         named = ["--config", str(self.folder / "gateway.toml")]
         done = await asyncio.to_thread(
-            subprocess.run,
+            run_program,
             [sys.executable, "-m", "gateway", *words, *named],
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=60,
-            cwd=ROOT,
+            within=60,
             env={**self.environment, **environment},
         )
         return done.returncode, done.stdout + done.stderr

@@ -1,11 +1,9 @@
 """`suture audit` from outside: shown, exported, carried away, verified where nothing else is."""
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -18,10 +16,9 @@ from gateway.runtime import Stores
 from ledger.audit.evidence import Evidence
 from ledger.ledger import open_ledger
 from tests.ledger.outside import Need, flow, install, used
+from tests.programs import ROOT, Done, run_program
 
-ROOT = Path(__file__).resolve().parents[2]
-
-Run = Callable[..., "Done"]
+Run = Callable[..., Done]
 
 
 async def unmoved(_story: object, _facts: Need) -> None:
@@ -46,12 +43,6 @@ async def transaction(config: Config, stores: Stores, tmp_path: Path) -> str:
                 Evidence(kind=kind, actor="pat", action=action, outcome="done", transaction=of)
             )
     return of
-
-
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @pytest.fixture
@@ -91,16 +82,8 @@ def offline(elsewhere: Path) -> Run:
     """Run a command there: a process without database, configuration or keys."""
 
     def run(*words: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", "audit", *words],
-            cwd=elsewhere,
-            env={"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        program = [sys.executable, "-m", "gateway", "audit", *words]
+        return run_program(program, within=60, cwd=elsewhere, env={"PYTHONPATH": str(ROOT)})
 
     return run
 

@@ -1,10 +1,8 @@
 """`suture inspect` as its user meets it: what it prints, exits with and writes into its report."""
 
 import argparse
-import importlib
 import io
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from gateway.commands import inspect as command
 from gateway.inspection import documents
+from tests.programs import run_program
 
 TAG = "ZZTAGGEDPERSON"
 ORU = (
@@ -215,12 +214,10 @@ def test_no_value_of_a_patient_is_ever_printed(folder, capfd, words):
 
 
 def test_it_runs_from_the_command_line_with_its_judges_beside_it(folder):
-    if command not in importlib.import_module("gateway.__main__")._COMMANDS:
-        pytest.skip("gateway/__main__.py does not list inspect yet")
     words = [sys.executable, "-m", "gateway", "inspect", folder, "--validate", "--json"]
-    done = subprocess.run(words, capture_output=True, check=False, timeout=60)
+    done = run_program(words, within=60)
     assert done.returncode == 1, done.stderr
     found = msgspec.json.decode(done.stdout)
     assert found["totals"] == {"read": 5, "refused": 1, "crashed": 0}
     assert all("secondOpinion" in one for file in found["files"] for one in file["messages"])
-    assert TAG.encode() not in done.stdout + done.stderr
+    assert TAG not in done.stdout + done.stderr
