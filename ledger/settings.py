@@ -2,6 +2,9 @@
 
 import msgspec
 
+LEAST_CONNECTIONS = 5
+"""Two lanes of the writer and two listeners keep theirs; one is left for everything else."""
+
 
 class LedgerSettings(
     msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True
@@ -24,6 +27,10 @@ class LedgerSettings(
     per_destination: int = 64
     call_seconds: float = 12.0
     connections: int = 12
+
+    def __post_init__(self) -> None:
+        if self.connections < LEAST_CONNECTIONS:
+            raise ValueError(f"connections: at least {LEAST_CONNECTIONS}")
 
 
 class RetentionRules(

@@ -50,7 +50,8 @@ order by arrival desc limit 1"""
 _CLAIM = """
 with next as materialized (
     select id from flow
-    where status = 'ready' and run_at <= now() and (crashes > 0) = $6
+    where status = 'ready' and run_at <= now()
+      and (crashes + (owner is not null)::int > 1) = $6
       and name || '/' || version = any($4::text[]) and id <> all($5::text[])
     order by run_at limit $3 for update skip locked)
 update flow set owner = $1, epoch = epoch + 1, run_at = now() + make_interval(secs => $2),
@@ -89,7 +90,7 @@ class StepJournal:
         """Take up to `limit` flows that may run now, of the versions this worker has.
 
         What it has `in_hand` runs already, even if its lease ended while PostgreSQL was away.
-        `suspects` are those over which a worker has died: they are taken apart from all others.
+        `suspects` are those over which two workers have died: they are taken apart from all others.
         """
         asked = time.monotonic()
         # A claim that a crash of PostgreSQL forgets was nobody's: the owner is fenced.

@@ -102,10 +102,12 @@ class Worker:
             journal, in_hand = self._platform.journal, self._in_hand()
             claimed = await journal.claim(self.identity, free, self._known, in_hand)
             if self._may_take_a_suspect():
-                self._suspected_at = time.monotonic()
-                claimed += await journal.claim(
+                suspects = await journal.claim(
                     self.identity, 1, self._known, in_hand, suspects=True
                 )
+                if not suspects:
+                    self._suspected_at = time.monotonic()
+                claimed += suspects
         except (StoreUnavailable, asyncpg.PostgresError) as exc:
             log.warning("claiming failed: %s", type(exc).__name__)
             await asyncio.sleep(POLL_SECONDS)
@@ -114,9 +116,13 @@ class Worker:
             return claimed
 
     def _may_take_a_suspect(self) -> bool:
-        """One at a time: a flow that kills its worker must not be taken for its neighbours."""
+        """One at a time: a flow that kills its workers must not be taken for its neighbours.
+
+        What one dead worker had in hand is taken over at once; over whom two have died in a row
+        without progress, one of them may be to blame.
+        """
         rested = time.monotonic() - self._suspected_at > _SUSPECT_PAUSE_SECONDS
-        return rested and not any(flow.crashes for flow in self._flows.values())
+        return rested and not any(flow.crashes > 1 for flow in self._flows.values())
 
     def _in_hand(self) -> list[str]:
         return [task.get_name() for task in self._running]

@@ -74,6 +74,23 @@ async def test_a_peer_goes_on_with_what_a_killed_worker_held(
     assert await count(ledger, "entry", "kind = 'end'") == 1
 
 
+async def test_all_that_a_busy_worker_held_is_taken_over_at_once(
+    arena: Arena, ledger: Ledger, start: Start
+) -> None:
+    tell(arena, "hold a")
+    tell(arena, "hold b")
+    for n in range(40):
+        await ledger.messages.receive(needed(str(n)))
+    owner = start(work, "a")
+    await eventually(lambda: _called(arena, "ship", 40), PATIENCE)
+    await owner.kill()
+    start(work, "b")
+    await eventually(lambda: _called(arena, "ship", 80), PATIENCE)  # nobody waits for another one
+    untell(arena, "hold b")
+    await done(ledger, 40)
+    assert effects(arena, "ship") == {str(n): 1 for n in range(40)}
+
+
 async def _called(arena: Arena, kind: str, many: int) -> bool:
     return len(calls(arena, kind)) >= many
 

@@ -51,7 +51,7 @@ SETTINGS = LedgerSettings(
     lease_seconds=LONG,
     max_attempts=MAX_ATTEMPTS,
     max_crashes=MAX_CRASHES,
-    connections=4,
+    connections=5,
     call_seconds=0,
 )
 VERSIONS = ["supply/1", "sending/1"]
@@ -231,7 +231,7 @@ class EngineMachine(RuleBasedStateMachine):
             9,
             VERSIONS,
             [*worker._in_hand(), *others],
-            suspects=flow.crashes > 0,
+            suspects=flow.crashes + (flow.owner is not None) > 1,
         )
         assert claimed.id == flow.id
         task = asyncio.create_task(worker._run(claimed), name=flow.id)
