@@ -4,15 +4,30 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+DataClass = Literal["supply", "financial", "phi"]
+"""What may be seen: goods and orders; prices, invoices and postings; what names a patient."""
+
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """An authenticated OAuth client. `facilities` empty means every facility."""
+    """Who calls: an authenticated OAuth client, and the person it speaks for (`subject` '' where it
+    speaks for itself). `facilities` empty means every facility; `sla` names its tier of service.
+    """
 
     client: str
     scopes: frozenset[str]
     token_id: str
     expires: float
+    subject: str = ""
     facilities: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    data_classes: frozenset[DataClass] = frozenset(("supply", "financial"))
+    purpose: str = ""
+    sla: str = "standard"
+
+    @property
+    def actor(self) -> str:
+        """Who is named in records: the person, where there is one."""
+        return self.subject or self.client
 
 
 class RequestFacts(msgspec.Struct, kw_only=True):

@@ -8,6 +8,7 @@ import secrets
 import msgspec
 
 from canonical.errors import InvalidRequest
+from canonical.request import DataClass
 
 _client_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
 _scope = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+").fullmatch
@@ -15,13 +16,18 @@ _scope = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+").fullmatch
 
 
 class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A system that may ask for tokens. `facilities` empty means every facility."""
+    """A system that may ask for tokens. `facilities` empty means every facility; patient-linked
+    data has to be granted by name.
+    """
 
     client_id: str
     secret_hash: str
     secret_salt: str
     scopes: tuple[str, ...]
     facilities: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    data_classes: tuple[DataClass, ...] = ("supply", "financial")
+    sla: str = "standard"
     active: bool = True
 
     def accepts(self, secret: str) -> bool:

@@ -9,7 +9,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 
 from canonical.errors import Unauthenticated
-from canonical.request import Principal
+from canonical.request import DataClass, Principal
 from policies.oauth.clients import OAuthClient
 from policies.oauth.keys import SigningKeys
 
@@ -20,7 +20,7 @@ _SKEW = 5.0
 
 
 class AccessClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The claims of RFC 9068 2.2, and the facilities the client is limited to (absent: to none)."""
+    """The claims of RFC 9068 2.2, and what the client is limited to."""
 
     iss: str
     aud: str
@@ -32,6 +32,10 @@ class AccessClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     jti: str
     nbf: int | None = None
     facilities: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    data_classes: tuple[DataClass, ...] = ()
+    purpose: str = ""
+    sla: str = "standard"
 
 
 class TokenIssuer(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +57,9 @@ class TokenIssuer(msgspec.Struct, frozen=True, kw_only=True):
             exp=int(now) + self.lifetime_seconds,
             jti=secrets.token_urlsafe(16),
             facilities=client.facilities,
+            roles=client.roles,
+            data_classes=client.data_classes,
+            sla=client.sla,
         )
         header = {"alg": _ALGORITHM, "typ": _TYPES[0], "kid": self.keys.signing_id}
         payload = msgspec.json.encode(claims)
@@ -131,7 +138,12 @@ class TokenVerifier:
             scopes=frozenset(claims.scope.split()),
             token_id=claims.jti,
             expires=float(claims.exp),
+            subject="" if claims.sub == claims.client_id else claims.sub,
             facilities=frozenset(claims.facilities),
+            roles=frozenset(claims.roles),
+            data_classes=frozenset(claims.data_classes),
+            purpose=claims.purpose,
+            sla=claims.sla,
         )
 
     def _signed_claims(self, token: bytes) -> AccessClaims:
