@@ -5,8 +5,13 @@ order.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from functools import partial
 from pathlib import Path
 
@@ -222,14 +227,25 @@ def _with_port(config: Config, notes: list[str]) -> Config:
 
 def free_port(host: str, wanted: int) -> int:
     """Return `wanted`, or any free port where it is taken (0 asks for any)."""
+    with held_port(host, wanted) as port:
+        return port
+
+
+@contextmanager
+def held_port(host: str, wanted: int) -> Generator[int]:
+    """Give a port as `free_port` does, and hold it: nobody gets it by chance any more.
+
+    Who asks for it by number may listen there all the same, now or once more.
+    """
     for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with socket.socket() as holding:
+            holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((host, port))
+                holding.bind((host, port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            yield int(holding.getsockname()[1])
+            return
     raise OSError(f"no free port on {host}")
 
 

@@ -26,7 +26,7 @@ from gateway.demo.people import SCOPES, Person
 from gateway.demo.servers import vendor_system
 from gateway.demo.stage import Stage
 from gateway.embedded.valkey import start_valkey
-from gateway.runtime import Stores, free_port, open_parts, running_gateway
+from gateway.runtime import Stores, held_port, open_parts, running_gateway
 from gateway.wiring import STARTS, flows
 from policies.oauth.clients import OAuthClient, new_client
 
@@ -116,7 +116,7 @@ async def opened_theatre(
         await store.start()
         valkey = await start_valkey(folder / "store")
         stack.push_async_callback(valkey.stop)
-        http, mllp = free_port(_HOST, 0), free_port(_HOST, 0)
+        http, mllp = (stack.enter_context(held_port(_HOST, 0)) for _ in range(2))
         vendors = await _vendors(stack, folder, f"http://{_HOST}:{http}", mllp, clients)
         theatre = Theatre(
             folder=folder,

@@ -15,7 +15,7 @@ from gateway.config import Config, Upstream, provide, setting
 from gateway.demo.hospital import pack
 from gateway.demo.people import SCOPES, Person
 from gateway.demo.servers import vendor_system
-from gateway.runtime import Running, Stores, free_port, open_stores, running_gateway, state_folder
+from gateway.runtime import Running, Stores, held_port, open_stores, running_gateway, state_folder
 from ledger.database import fresh_database
 from policies.oauth.clients import OAuthClient, new_client
 
@@ -43,7 +43,11 @@ async def open_stage(
     clients = {name: new_client(f"demo-{name}", scopes) for name, scopes in SCOPES.items()}
     async with AsyncExitStack() as stack:
         host = config.server.host
-        ports = free_port(host, config.server.port), free_port(host, config.mllp.port)
+        # The vendors are told where we shall be before we are there.
+        ports = (
+            stack.enter_context(held_port(host, config.server.port)),
+            stack.enter_context(held_port(host, config.mllp.port)),
+        )
         say(_ports(config, *ports))
         vendors = _Vendors(folder, f"http://{host}:{ports[0]}", str(ports[1]), clients)
         erp, ehr, supplier = await vendors.start(stack, pace)

@@ -37,6 +37,7 @@ _SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 """PostgreSQL protocol 3, SSLRequest: answered with one byte before anything is asked of us."""
 _STARTS_WITHIN = 120.0
 """Seconds; a start after a crash replays the write-ahead log first."""
+_STOPS_FAST_WITHIN = 30.0
 _STOPS_WITHIN = 60.0
 _ORPHANS_END_WITHIN = 2.0
 
@@ -177,6 +178,9 @@ async def _stop(place: Place) -> None:
     if running is None:
         return
     os.kill(running, signal.SIGINT)  # fast: SIGTERM would wait for every client to leave
+    if not await until(lambda: not is_postmaster(place, running), _STOPS_FAST_WITHIN):
+        # Told to stop while it recovers from a killed session, PostgreSQL 18 may never end.
+        os.kill(running, signal.SIGQUIT)
     await _until_gone(place, running)
 
 

@@ -20,7 +20,7 @@ from gateway.demo.people import SCOPES, Person
 from gateway.demo.servers import vendor_system
 from gateway.demo.stage import Stage
 from gateway.demo.story import BASEPLATE, FEMUR, INSERT, Story
-from gateway.runtime import Stores, free_port, open_parts
+from gateway.runtime import Stores, held_port, open_parts
 from ledger.audit_trail import AuditTrail
 from ledger.database import open_database
 from policies.oauth.clients import new_client
@@ -32,8 +32,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class Gateway:
     """A gateway process that can be killed and started again."""
 
-    def __init__(self, folder: Path, stores: Stores, upstreams: dict[str, str], key: bytes) -> None:
-        self.http, self.mllp = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
+    def __init__(
+        self,
+        folder: Path,
+        stores: Stores,
+        ports: tuple[int, int],
+        upstreams: dict[str, str],
+        key: bytes,
+    ) -> None:
+        self.http, self.mllp = ports
         self.kills = 0
         self._file = folder / "gateway.toml"
         self._environment = {
@@ -92,7 +99,10 @@ async def theatre(folder: Path, stores: Stores) -> AsyncGenerator[Any]:
         files[name].write_text(secret)
     async with contextlib.AsyncExitStack() as stack:
         erp = await stack.enter_async_context(vendor_system("erp"))
-        ports = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
+        ports = (
+            stack.enter_context(held_port("127.0.0.1", 0)),
+            stack.enter_context(held_port("127.0.0.1", 0)),
+        )
         address = f"http://127.0.0.1:{ports[0]}"
         ehr = await stack.enter_async_context(
             vendor_system("ehr", "--mllp-port", str(ports[1]), *known("ehr", files, address))
@@ -113,8 +123,7 @@ async def theatre(folder: Path, stores: Stores) -> AsyncGenerator[Any]:
             "http://127.0.0.1:8433": supplier,
             "ZZ:GENERALHOSP": "ZZ:GENERALHOSP",
         }
-        gateway = Gateway(folder, stores, upstreams, key)
-        gateway.http, gateway.mllp = ports
+        gateway = Gateway(folder, stores, ports, upstreams, key)
         local = load(folder / "gateway.toml")
         async with open_parts(local, stores=stores) as parts:
             await parts.systems.records.load(pack("northfield"), by="test")
