@@ -11,6 +11,7 @@ DataClass = Literal["supply", "financial", "phi"]
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls: an authenticated OAuth client, and the person it speaks for (`subject` '' where it
     speaks for itself). `facilities` empty means every facility; `sla` names its tier of service.
+    `issued` is when (seconds); `lineage` names what the token came from: tokens, sessions, actors.
     """
 
     client: str
@@ -23,6 +24,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     data_classes: frozenset[DataClass] = frozenset(("supply", "financial"))
     purpose: str = ""
     sla: str = "standard"
+    issued: float = 0.0
+    lineage: tuple[str, ...] = ()
 
     @property
     def actor(self) -> str:

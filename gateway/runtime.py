@@ -22,11 +22,11 @@ from granian.server.embed import Server as Granian
 
 from canonical.clock import Clock, utc_now
 from gateway.app import Parts, create_app
-from gateway.authorization import Authorization
+from gateway.authorization.opening import open_authorization
 from gateway.config import ROLES, Config, Role, setting
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
-from gateway.events import open_subscribers, public_url
+from gateway.events import open_subscribers
 from gateway.health import Pings
 from gateway.keys import kept_audit_keys, ledger_keys
 from gateway.metrics import Metrics
@@ -35,8 +35,6 @@ from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
 from ledger.database import named_database
 from ledger.ledger import Ledger, open_ledger
-from policies.oauth.keys import kept_signing_keys, signing_keys
-from policies.oauth.tokens import TokenIssuer, TokenVerifier
 from policies.rate_limit import Gcra
 from system_apis.ehr.hl7v2_feed.listener import MllpListener
 
@@ -94,7 +92,7 @@ async def open_parts(
         ledger.catalogue.install(flows(config, systems), STARTS)
         ledger.retention.rules = config.retention
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
-        authorization, verifier = _authorization(config, clock)
+        authorization = await stack.enter_async_context(open_authorization(config, ledger, clock))
         subscribers = await stack.enter_async_context(
             open_subscribers(config, ledger, cache, clock)
         )
@@ -105,7 +103,7 @@ async def open_parts(
             upstreams=upstreams,
             doors=open_doors(config, ledger, systems, clock),
             authorization=authorization,
-            verify=verifier.verify,
+            verify=authorization.verifier.verify,
             limiter=limiter,
             subscribers=subscribers,
             pings=Pings(
@@ -252,15 +250,3 @@ def held_port(host: str, wanted: int) -> Generator[int]:
 def state_folder(config: Config) -> Path:
     """Return where this installation keeps what it makes itself."""
     return Path(config.state_folder).resolve()
-
-
-def _authorization(config: Config, clock: Clock) -> tuple[Authorization, TokenVerifier]:
-    server, url = config.server, public_url(config)
-    given = setting("SUTURE_SIGNING_KEY_FILE")
-    folder = state_folder(config) / "keys"
-    keys = signing_keys(Path(given)) if given else kept_signing_keys(folder / "signing.jwks")
-    issuer = TokenIssuer(
-        keys=keys, issuer=url, audience="suture", lifetime_seconds=server.token_seconds
-    )
-    verifier = TokenVerifier(keys, issuer=url, audience="suture")
-    return Authorization(keys=keys, issuer=issuer, url=url, clock=clock), verifier

@@ -30,6 +30,7 @@ from ledger.lane import Kind
 from ledger.live import Live
 from ledger.message_store import MessageStore
 from ledger.news import News
+from ledger.once import Once
 from ledger.outbox import Outbox
 from ledger.registry import Registry
 from ledger.replay import Replays
@@ -40,6 +41,7 @@ from ledger.subscriptions import Subscriptions
 from ledger.tasks import Tasks
 from ledger.traces import Traces
 from ledger.vault import Vault
+from ledger.withdrawals import Withdrawals
 from ledger.worker import Worker
 from ledger.writer import Act, Writer, perform
 
@@ -60,6 +62,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     audit: AuditTrail
     checkpoints: Checkpoints
     clients: Clients
+    once: Once
+    withdrawals: Withdrawals
     live: Live
     vault: Vault
     keys: KeyKeeping
@@ -150,7 +154,7 @@ def _ledger_on(  # house: one line a part, and no decisions
         platform.clock,
     )
     worker, replays, live = Worker(platform, checkpoints.tend), Replays(platform), Live(database)
-    trail = AuditTrail(database)
+    trail, once = AuditTrail(database), Once(database)
     news.on_work = worker.look
     retention = Retention(database, writer, clock)
     retention.remove_audit = partial(_remove_audit, trail, checkpoints)
@@ -166,6 +170,8 @@ def _ledger_on(  # house: one line a part, and no decisions
         audit=trail,
         checkpoints=checkpoints,
         clients=Clients(database),
+        once=once,
+        withdrawals=Withdrawals(database, once, clock),
         live=live,
         vault=vault,
         keys=KeyKeeping(database, writer, vault, clock),

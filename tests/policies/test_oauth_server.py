@@ -6,9 +6,13 @@ import msgspec
 import pytest
 from joserfc.jwk import ECKey
 
+from policies.oauth.assertions import Assertions
+from policies.oauth.authentication import ClientAuthentication
+from policies.oauth.client_keys import ClientKeys
 from policies.oauth.clients import new_client
 from policies.oauth.keys import SigningKeys
-from policies.oauth.server import metadata, token_response
+from policies.oauth.metadata import metadata
+from policies.oauth.server import GRANTS, Call, TokenServer
 from policies.oauth.tokens import TokenIssuer, TokenVerifier
 
 NOW = 1_800_000_000.0
@@ -27,12 +31,32 @@ def basic(client_id="ward-app", secret=SECRET):
     return b"authorization", b"Basic " + base64.b64encode(f"{client_id}:{secret}".encode())
 
 
-async def ask(form, *headers):
+async def nowhere(_):
+    raise AssertionError("no client here names an address")
+
+
+async def new(name, until):
+    return True
+
+
+SERVER = TokenServer(
+    authenticate=ClientAuthentication(
+        find=find_client,
+        assertions=Assertions(
+            audiences=("https://suture.test",),
+            find_key=ClientKeys(nowhere, lambda: 0.0).find,
+            use_once=new,
+        ),
+    ),
+    issuer=lambda: ISSUER,
+    grants=GRANTS,
+)
+
+
+async def ask(form, *headers, kind=FORM):
     body = form if isinstance(form, bytes) else urlencode(form).encode()
-    status, answered, answer = await token_response(
-        body, (FORM, *headers), find_client, ISSUER, NOW
-    )
-    return status, dict(answered), msgspec.json.decode(answer)
+    reply = await SERVER.answer(Call(body=body, headers=(kind, *headers), now=NOW))
+    return reply.status, dict(reply.headers), msgspec.json.decode(reply.body)
 
 
 GRANT = {"grant_type": "client_credentials"}
@@ -116,14 +140,9 @@ async def test_a_request_that_breaks_the_protocol_is_told_so_in_its_words(form, 
 
 
 async def test_another_kind_of_body_is_refused():
-    status, _, answer = await token_response(
-        b'{"grant_type":"client_credentials"}',
-        ((b"content-type", b"application/json"), basic()),
-        find_client,
-        ISSUER,
-        NOW,
-    )
-    assert (status, msgspec.json.decode(answer)["error"]) == (400, "invalid_request")
+    json = (b"content-type", b"application/json")
+    status, _, answer = await ask(b'{"grant_type":"client_credentials"}', basic(), kind=json)
+    assert (status, answer["error"]) == (400, "invalid_request")
 
 
 async def test_neither_secrets_nor_tokens_are_logged(caplog):
@@ -136,7 +155,7 @@ async def test_neither_secrets_nor_tokens_are_logged(caplog):
 
 
 def test_the_metadata_says_what_the_server_does():
-    said = metadata("https://suture.test/", ("items:read",))
+    said = metadata("https://suture.test/", tuple(GRANTS), ("items:read",))
     assert said["issuer"] == "https://suture.test/"
     assert said["token_endpoint"] == "https://suture.test/oauth/token"
     assert said["jwks_uri"] == "https://suture.test/oauth/jwks"

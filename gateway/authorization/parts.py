@@ -1,0 +1,31 @@
+"""What the routes of the authorization server are given."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from canonical.clock import Clock
+from policies.oauth.keys import SigningKeys
+from policies.oauth.live_keys import LiveKeys
+from policies.oauth.server import TokenServer
+from policies.oauth.tokens import TokenIssuer, TokenVerifier
+
+
+class Authorization(msgspec.Struct, frozen=True, kw_only=True):
+    """Keys and issuer of this server's tokens, and who may have them."""
+
+    live_keys: LiveKeys
+    issuer_now: Callable[[], TokenIssuer]
+    verifier: TokenVerifier
+    tokens: TokenServer
+    url: str
+    clock: Clock
+
+    @property
+    def keys(self) -> SigningKeys:
+        return self.live_keys.current
+
+    @property
+    def issuer(self) -> TokenIssuer:
+        """What issues tokens now: its key may be another one in a moment."""
+        return self.issuer_now()
