@@ -15,6 +15,7 @@ import msgspec
 from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
 from ledger.settings import LedgerSettings, RetentionRules
+from policies.oauth.registration import RegistrationTerms
 from process_apis.case_demand.rules import CancellationPolicy
 from process_apis.invoice_matching.rules import MatchTolerance
 from process_apis.requisition_to_order.rules import ApprovalPolicy
@@ -142,6 +143,7 @@ class Config(_Section, frozen=True, kw_only=True):
     cancellation: CancellationPolicy = msgspec.field(default_factory=CancellationPolicy)
     matching: MatchTolerance = msgspec.field(default_factory=MatchTolerance)
     events: Events = Events()
+    registration: RegistrationTerms = RegistrationTerms()
     deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()

@@ -2,8 +2,8 @@
 
 import msgspec
 
-LEAST_CONNECTIONS = 5
-"""Two lanes of the writer and two listeners keep theirs; one is left for everything else."""
+LEAST_CONNECTIONS = 6
+"""Two lanes of the writer and three listeners keep theirs; one is left for everything else."""
 
 
 class LedgerSettings(

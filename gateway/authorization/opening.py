@@ -20,10 +20,15 @@ from policies.aiohttp_transport import AiohttpTransport
 from policies.oauth.assertions import Assertions
 from policies.oauth.authentication import ClientAuthentication
 from policies.oauth.client_keys import ClientKeys
+from policies.oauth.clients import TOKEN_EXCHANGE
+from policies.oauth.exchange import Exchange
+from policies.oauth.introspection import Introspection, Revocation
 from policies.oauth.keys import kept_signing_keys
 from policies.oauth.live_keys import LiveKeys
+from policies.oauth.registration import Registration
 from policies.oauth.revoked import is_revoked
 from policies.oauth.server import GRANTS, Confirm, Grant, TokenServer
+from policies.oauth.statements import Statements
 from policies.oauth.tokens import TokenIssuer, TokenVerifier
 from policies.public_addresses import public_socket
 
@@ -38,16 +43,13 @@ async def open_authorization(
     config: Config, ledger: Ledger, clock: Clock
 ) -> AsyncGenerator[Authorization]:
     """Read the keys, know what is revoked, and follow both until left."""
-
-    def now() -> float:
-        return clock().timestamp()
-
     async with AsyncExitStack() as stack:
         await ledger.withdrawals.start()
         stack.push_async_callback(ledger.withdrawals.stop)
-        keys = LiveKeys(signing_key_file(config), now)
+        keys = LiveKeys(signing_key_file(config), lambda: clock().timestamp())
         http = await stack.enter_async_context(_outside())
-        authorization = _put_together(config, ledger, clock, keys, http)
+        found = ClientKeys(KeyAddresses(http, _KEY_SET_SECONDS).read, _loop_time)
+        authorization = _put_together(config, _Parts(ledger, clock, keys, found))
         following = asyncio.create_task(_follow(keys, authorization.verifier), name="signing-keys")
         stack.callback(following.cancel)
         yield authorization
@@ -63,45 +65,61 @@ def signing_key_file(config: Config) -> Path:
     return own
 
 
-def _put_together(
-    config: Config, ledger: Ledger, clock: Clock, keys: LiveKeys, http: httpx.AsyncClient
-) -> Authorization:
+class _Parts:
+    """What the endpoints of one server share."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, keys: LiveKeys, found: ClientKeys) -> None:
+        self.ledger = ledger
+        self.clock = clock
+        self.keys = keys
+        self.found = found
+        self.book = ClientBook(ledger.clients)
+
+    async def use_once(self, name: str, until: float) -> bool:
+        return await self.ledger.once.take(name, until, self.clock().timestamp())
+
+    async def withdraw(self, name: str, until: float) -> None:
+        await self.ledger.withdrawals.withdraw(name, until=until)
+
+
+def _put_together(config: Config, parts: _Parts) -> Authorization:
     url = public_url(config)
     issuer = TokenIssuer(
-        keys=keys.current,
+        keys=parts.keys.current,
         issuer=url,
         audience=AUDIENCE,
         lifetime_seconds=config.server.token_seconds,
     )
 
     def issuer_now() -> TokenIssuer:
-        return msgspec.structs.replace(issuer, keys=keys.current)
+        return msgspec.structs.replace(issuer, keys=parts.keys.current)
 
-    verifier = TokenVerifier(
-        keys.current,
-        issuer=url,
-        audience=AUDIENCE,
-        is_revoked=lambda principal: is_revoked(principal, ledger.withdrawals.any_of),
-    )
-    verifier.other_keys = keys.look
+    verifier = _verifier(url, parts)
+    authenticate = _authentication(url, parts)
+    grants = _grants(url, verifier)
     return Authorization(
-        live_keys=keys,
+        live_keys=parts.keys,
         issuer_now=issuer_now,
         verifier=verifier,
         tokens=TokenServer(
-            authenticate=_authentication(ledger, clock, url, http),
-            issuer=issuer_now,
-            grants=_grants(),
-            confirm=_confirmations(),
+            authenticate=authenticate, issuer=issuer_now, grants=grants, confirm=_confirmations()
         ),
+        introspection=Introspection(authenticate=authenticate, claims=verifier.claims),
+        revocation=Revocation(
+            authenticate=authenticate, claims=verifier.claims, withdraw=parts.withdraw
+        ),
+        registration=_registration(config, parts, tuple(grants)),
         url=url,
-        clock=clock,
+        clock=parts.clock,
     )
 
 
-def _grants() -> dict[str, Grant]:
+def _grants(url: str, verifier: TokenVerifier) -> dict[str, Grant]:
     """Return how each grant_type is answered."""
-    return {**GRANTS}
+    return {
+        **GRANTS,
+        TOKEN_EXCHANGE: Exchange(claims=verifier.claims, audiences=(AUDIENCE, url)),
+    }
 
 
 def _confirmations() -> tuple[Confirm, ...]:
@@ -109,21 +127,48 @@ def _confirmations() -> tuple[Confirm, ...]:
     return ()
 
 
-def _authentication(
-    ledger: Ledger, clock: Clock, url: str, http: httpx.AsyncClient
-) -> ClientAuthentication:
-    keys = ClientKeys(KeyAddresses(http, _KEY_SET_SECONDS).read, asyncio.get_running_loop().time)
+def _verifier(url: str, parts: _Parts) -> TokenVerifier:
+    any_of = parts.ledger.withdrawals.any_of
+    verifier = TokenVerifier(
+        parts.keys.current,
+        issuer=url,
+        audience=AUDIENCE,
+        is_revoked=lambda principal: is_revoked(principal, any_of),
+    )
+    verifier.other_keys = parts.keys.look
+    return verifier
 
-    async def use_once(name: str, until: float) -> bool:
-        return await ledger.once.take(name, until, clock().timestamp())
 
+def _audiences(url: str) -> tuple[str, ...]:
+    """Return what an assertion for this server may name: the issuer, or its token endpoint."""
+    return url, f"{url.rstrip('/')}/oauth/token"
+
+
+def _authentication(url: str, parts: _Parts) -> ClientAuthentication:
     return ClientAuthentication(
-        find=ClientBook(ledger.clients).find,
+        find=parts.book.find,
         assertions=Assertions(
-            audiences=(url, f"{url.rstrip('/')}/oauth/token"),
-            find_key=keys.find,
-            use_once=use_once,
+            audiences=_audiences(url), find_key=parts.found.find, use_once=parts.use_once
         ),
+    )
+
+
+def _registration(
+    config: Config, parts: _Parts, grant_types: tuple[str, ...]
+) -> Registration | None:
+    if not config.registration.issuers:
+        return None
+    statements = Statements(
+        issuers=config.registration.issuers,
+        audiences=_audiences(public_url(config)),
+        find_key=parts.found.find,
+        use_once=parts.use_once,
+    )
+    return Registration(
+        terms=config.registration,
+        statements=statements,
+        grant_types=grant_types,
+        keep=parts.book.put,
     )
 
 
@@ -137,6 +182,10 @@ async def _outside() -> AsyncGenerator[httpx.AsyncClient]:
         transport=transport, timeout=_KEY_SET_SECONDS, trust_env=False, follow_redirects=False
     ) as http:
         yield http
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _follow(keys: LiveKeys, verifier: TokenVerifier) -> None:

@@ -5,19 +5,27 @@ from collections.abc import Callable
 import msgspec
 
 from canonical.clock import Clock
+from policies.oauth.introspection import Introspection, Revocation
 from policies.oauth.keys import SigningKeys
 from policies.oauth.live_keys import LiveKeys
+from policies.oauth.registration import Registration
 from policies.oauth.server import TokenServer
 from policies.oauth.tokens import TokenIssuer, TokenVerifier
 
 
 class Authorization(msgspec.Struct, frozen=True, kw_only=True):
-    """Keys and issuer of this server's tokens, and who may have them."""
+    """Keys and issuer of this server's tokens, who may have them, and how they end.
+
+    `registration` is None where nobody may register.
+    """
 
     live_keys: LiveKeys
     issuer_now: Callable[[], TokenIssuer]
     verifier: TokenVerifier
     tokens: TokenServer
+    introspection: Introspection
+    revocation: Revocation
+    registration: Registration | None
     url: str
     clock: Clock
 

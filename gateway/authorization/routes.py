@@ -1,17 +1,20 @@
-"""The authorization server's routes: token, keys, metadata (RFC 6749, 7517, 8414)."""
+"""The authorization server's routes (RFC 6749, 7009, 7517, 7591, 7662, 8414)."""
 
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Request, Response, Router, get, post
+from litestar import Litestar, Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
+from litestar.routes import HTTPRoute
 
+from canonical.errors import NotFound
 from gateway.authorization.parts import Authorization
 from ledger.audit_trail import Evidence
 from ledger.ledger import Ledger
-from policies.oauth.metadata import metadata
+from policies.oauth.clients import ACT, INTROSPECT
+from policies.oauth.metadata import Metadata, metadata
 from policies.oauth.refusals import Reply
 from policies.oauth.server import Call
 
@@ -42,6 +45,7 @@ async def record(ledger: Ledger, action: str, reply: Reply) -> None:
             actor=reply.client,
             action=action,
             outcome="granted" if good else "refused",
+            object=reply.object,
             detail={"error": reply.error} if reply.error else {},
         )
     )
@@ -59,6 +63,46 @@ async def issue_token(
     return shown(reply)
 
 
+@post("/introspect", operation_id="introspectToken", public=True, status_code=200)
+async def introspect_token(
+    request: Request[Any, Any, State],
+    ledger: NamedDependency[SkipValidation[Ledger]],
+    authorization: NamedDependency[SkipValidation[Authorization]],
+) -> Response[bytes]:
+    """Say what a token stands for (RFC 7662)."""
+    reply = await authorization.introspection.answer(await call_of(request, authorization))
+    await record(ledger, "token introspection", reply)
+    return shown(reply)
+
+
+@post("/revoke", operation_id="revokeToken", public=True, status_code=200)
+async def revoke_token(
+    request: Request[Any, Any, State],
+    ledger: NamedDependency[SkipValidation[Ledger]],
+    authorization: NamedDependency[SkipValidation[Authorization]],
+) -> Response[bytes]:
+    """End a token (RFC 7009)."""
+    reply = await authorization.revocation.answer(await call_of(request, authorization))
+    await record(ledger, "token revocation", reply)
+    return shown(reply)
+
+
+@post("/register", operation_id="registerClient", public=True)
+async def register_client(
+    request: Request[Any, Any, State],
+    ledger: NamedDependency[SkipValidation[Ledger]],
+    authorization: NamedDependency[SkipValidation[Authorization]],
+) -> Response[bytes]:
+    """Register a client by a signed software statement (RFC 7591)."""
+    if authorization.registration is None:
+        raise NotFound(
+            "clients are not registered here by themselves", fix="ask the operator for a client"
+        )
+    reply = await authorization.registration.answer(await call_of(request, authorization))
+    await record(ledger, "client registration", reply)
+    return shown(reply)
+
+
 @get("/jwks", operation_id="listKeys", public=True)
 async def list_keys(
     authorization: NamedDependency[SkipValidation[Authorization]],
@@ -69,10 +113,30 @@ async def list_keys(
 
 @get("/.well-known/oauth-authorization-server", operation_id="describeServer", public=True)
 async def describe_server(
+    request: Request[Any, Any, State],
     authorization: NamedDependency[SkipValidation[Authorization]],
-) -> dict[str, str | list[str]]:
+) -> Metadata:
     """Return the metadata of this authorization server."""
-    return metadata(authorization.url, tuple(authorization.tokens.grants))
+    return metadata(
+        authorization.url,
+        authorization.tokens.grants,
+        scopes_of(request.app),
+        registers=authorization.registration is not None,
+    )
 
 
-router = Router("/oauth", route_handlers=[issue_token, list_keys])
+def scopes_of(app: Litestar) -> set[str]:
+    """Return every scope that a route asks for, and those of the authorization server itself."""
+    asked = (
+        handler.opt.get("scope")
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+    )
+    return {INTROSPECT, ACT, *(scope for scope in asked if isinstance(scope, str))}
+
+
+router = Router(
+    "/oauth",
+    route_handlers=[issue_token, introspect_token, revoke_token, register_client, list_keys],
+)

@@ -13,6 +13,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
+from policies.oauth.client_keys import KeySource
 from policies.oauth.clients import OAuthClient
 from policies.oauth.refusals import InvalidClientError
 
@@ -20,13 +21,13 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ALGORITHMS = ("ES384", "RS384", "ES256")
 """Those of SMART App Launch 2.2, and ES256."""
 
-FindKey = Callable[[OAuthClient, str, str], Awaitable[ECKey | RSAKey | None]]
-"""Returns the client's key with this `kid` that verifies this algorithm; None where it has none."""
+FindKey = Callable[[KeySource, str, str], Awaitable[ECKey | RSAKey | None]]
+"""Returns the key with this `kid` that verifies this algorithm; None where there is none."""
 UseOnce = Callable[[str, float], Awaitable[bool]]
 """Keeps a name until a time (seconds); returns whether it is new."""
 
 _TYPES = ("JWT", "client-authentication+jwt")
-_SMUGGLED = frozenset(("crit", "b64", "zip", "cty", "jwk", "x5u", "x5c", "enc"))
+SMUGGLED = frozenset(("crit", "b64", "zip", "cty", "jwk", "x5u", "x5c", "enc"))
 """Members of a header that bring a key, or another way of reading, along."""
 _LONGEST = 8192
 _LONGEST_LIFE = 300.0
@@ -95,7 +96,7 @@ def claimed_client(assertion: str) -> str:
 def _chosen(header: dict[str, Any], client: OAuthClient) -> tuple[str, str]:
     """Return key id and algorithm of a header that asks for nothing else."""
     kid, algorithm = header.get("kid"), header.get("alg")
-    plain = not _SMUGGLED & header.keys() and header.get("typ", "JWT") in _TYPES
+    plain = not SMUGGLED & header.keys() and header.get("typ", "JWT") in _TYPES
     own_address = header.get("jku", client.jwks_uri) == client.jwks_uri
     if not plain or not own_address or not isinstance(kid, str) or algorithm not in ALGORITHMS:
         raise InvalidClientError

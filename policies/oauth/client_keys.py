@@ -1,4 +1,4 @@
-"""The public keys of clients: registered with them, or found at an address they named.
+"""The public keys of clients and others: registered with them, or found at an address they named.
 
 What is found is kept for a while. A `kid` that is not among it has the address read once more, but
 not again within `pause_seconds`: nobody can make us call others by inventing key ids.
@@ -6,7 +6,7 @@ not again within `pause_seconds`: nobody can make us call others by inventing ke
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 from joserfc.errors import JoseError
@@ -14,10 +14,21 @@ from joserfc.jwk import ECKey, RSAKey
 from joserfc.util import base64_to_int
 
 from canonical.errors import InvalidRequest, UpstreamFailure
-from policies.oauth.clients import OAuthClient, PublicKey
+from policies.oauth.clients import PublicKey
 
 ReadAddress = Callable[[str], Awaitable[bytes]]
 """Returns what is at an address; raises an `UpstreamFailure` where nothing can be had."""
+
+
+class KeySource(Protocol):
+    """Whoever has keys (a client, an issuer of statements): in hand, or at an https address."""
+
+    @property
+    def jwks(self) -> tuple[PublicKey, ...]: ...
+
+    @property
+    def jwks_uri(self) -> str: ...
+
 
 _CURVES = {"ES256": "P-256", "ES384": "P-384"}
 _FAMILIES = {"ES256": "EC", "ES384": "EC", "RS384": "RSA"}
@@ -58,13 +69,13 @@ class ClientKeys:
         self._found: dict[str, _Found] = {}
         self._reading: dict[str, asyncio.Lock] = {}
 
-    async def find(self, client: OAuthClient, kid: str, algorithm: str) -> ECKey | RSAKey | None:
-        """Return the client's key with this id, fit for this algorithm; None where it has none."""
-        if not client.jwks_uri:
-            return _fitting(client.jwks, kid, algorithm)
-        keys = await self._at(client.jwks_uri, self._fresh_seconds)
+    async def find(self, of: KeySource, kid: str, algorithm: str) -> ECKey | RSAKey | None:
+        """Return the key with this id, fit for this algorithm; None where there is none."""
+        if not of.jwks_uri:
+            return _fitting(of.jwks, kid, algorithm)
+        keys = await self._at(of.jwks_uri, self._fresh_seconds)
         if not any(key.get("kid") == kid for key in keys):
-            keys = await self._at(client.jwks_uri, self._pause_seconds)
+            keys = await self._at(of.jwks_uri, self._pause_seconds)
         return _fitting(keys, kid, algorithm)
 
     async def _at(self, address: str, age: float) -> tuple[PublicKey, ...]:

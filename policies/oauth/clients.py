@@ -16,6 +16,8 @@ CLIENT_CREDENTIALS = "client_credentials"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name (RFC 8693)
 INTROSPECT = "oauth.tokens:introspect"
 """Who has this scope may introspect the tokens of others."""
+ACT = "oauth.tokens:act"
+"""Who has this scope may exchange the tokens of others, and acts for them."""
 
 AuthMethod = Literal["client_secret", "private_key_jwt", "none"]
 """How a client proves who it is: by a secret (basic or post), by an assertion that it signed, or

@@ -1,21 +1,38 @@
 """What the authorization server says of itself (RFC 8414 2): nothing but what it does."""
 
+from collections.abc import Iterable
+
 from policies.oauth.assertions import ALGORITHMS
 from policies.oauth.authentication import AUTH_METHODS
 
+Metadata = dict[str, str | list[str]]
+
+_ENDPOINTS = ("token", "introspection", "revocation")
+"""Those that clients authenticate at; each has its methods and algorithms in the metadata."""
+
 
 def metadata(
-    issuer: str, grant_types: tuple[str, ...], scopes: tuple[str, ...] = ()
-) -> dict[str, str | list[str]]:
-    """Return the authorization server metadata."""
+    issuer: str,
+    grant_types: Iterable[str],
+    scopes: Iterable[str] = (),
+    *,
+    registers: bool = False,
+) -> Metadata:
+    """Return the authorization server metadata. `registers`: whether clients may do so."""
     root = issuer.rstrip("/")
-    return {
+    said: Metadata = {
         "issuer": issuer,
         "token_endpoint": f"{root}/oauth/token",
+        "introspection_endpoint": f"{root}/oauth/introspect",
+        "revocation_endpoint": f"{root}/oauth/revoke",
         "jwks_uri": f"{root}/oauth/jwks",
-        "scopes_supported": list(scopes),
+        "scopes_supported": sorted(scopes),
         "response_types_supported": [],
         "grant_types_supported": list(grant_types),
-        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
     }
+    for endpoint in _ENDPOINTS:
+        said[f"{endpoint}_endpoint_auth_methods_supported"] = list(AUTH_METHODS)
+        said[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = list(ALGORITHMS)
+    if registers:
+        said["registration_endpoint"] = f"{root}/oauth/register"
+    return said

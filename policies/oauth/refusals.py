@@ -65,7 +65,8 @@ class InvalidTargetError(OAuth2Error):  # type: ignore[misc]
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What an endpoint of the authorization server answers.
 
-    `client` is who proved to be asking, `error` the code of a refusal: both for the record.
+    `client` is who proved to be asking, `error` the code of a refusal, `object` what it was about:
+    for the record.
     """
 
     status: int
@@ -73,11 +74,20 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     client: str = ""
     error: str = ""
+    object: str = ""
 
 
-def answered(body: Mapping[str, object], *, client: str = "", status: int = 200) -> Reply:
+def answered(
+    body: Mapping[str, object], *, client: str = "", status: int = 200, about: str = ""
+) -> Reply:
     """Return an answer that no cache may keep (RFC 6749 5.1)."""
-    return Reply(status=status, headers=_JSON, body=msgspec.json.encode(body), client=client)
+    return Reply(
+        status=status,
+        headers=_JSON,
+        body=msgspec.json.encode(body),
+        client=client,
+        object=about,
+    )
 
 
 def refused(error: OAuth2Error, *, client: str = "") -> Reply:

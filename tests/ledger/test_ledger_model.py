@@ -51,7 +51,7 @@ SETTINGS = LedgerSettings(
     lease_seconds=LONG,
     max_attempts=MAX_ATTEMPTS,
     max_crashes=MAX_CRASHES,
-    connections=5,
+    connections=6,
     call_seconds=0,
 )
 VERSIONS = ["supply/1", "sending/1"]
