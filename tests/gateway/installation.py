@@ -17,6 +17,7 @@ class Installation:
 
     def __init__(self, folder: Path, stores: Stores) -> None:
         self.folder = folder
+        self.stores = stores
         self.ring = folder / "keys" / "ring.json"
         self.environment = {
             **{name: value for name, value in os.environ.items() if "SUTURE" not in name},
