@@ -47,8 +47,11 @@ _key_set = msgspec.json.Decoder(_KeySet)
 
 
 class _Found(msgspec.Struct, frozen=True):
+    """What was found when the address was last tried (`at`) and last answered (`told`)."""
+
     keys: tuple[PublicKey, ...]
     at: float
+    told: float
 
 
 class ClientKeys:
@@ -61,11 +64,13 @@ class ClientKeys:
         *,
         fresh_seconds: float = 300.0,
         pause_seconds: float = 10.0,
+        stale_seconds: float = 3600.0,
     ) -> None:
         self._read = read
         self._monotonic = monotonic
         self._fresh_seconds = fresh_seconds
         self._pause_seconds = pause_seconds
+        self._stale_seconds = stale_seconds
         self._found: dict[str, _Found] = {}
         self._reading: dict[str, asyncio.Lock] = {}
 
@@ -84,16 +89,19 @@ class ClientKeys:
             known = self._found.get(address)
             if known is not None and self._monotonic() - known.at < age:
                 return known.keys
-            found = _Found(await self._read_keys(address, known), self._monotonic())
+            found = await self._read_keys(address, known)
             self._keep(address, found)
             return found.keys
 
-    async def _read_keys(self, address: str, known: _Found | None) -> tuple[PublicKey, ...]:
-        """Read the address; where it does not answer, what it said last still counts."""
+    async def _read_keys(self, address: str, known: _Found | None) -> _Found:
+        """Read the address; where it does not answer, what it said last counts a while longer."""
+        now = self._monotonic()
         try:
-            return public_keys(await self._read(address))
+            return _Found(public_keys(await self._read(address)), now, now)
         except (UpstreamFailure, InvalidRequest):
-            return known.keys if known is not None else ()
+            if known is None or now - known.told >= self._stale_seconds:
+                return _Found((), now, now)
+            return _Found(known.keys, now, known.told)
 
     def _keep(self, address: str, found: _Found) -> None:
         self._found.pop(address, None)

@@ -63,7 +63,7 @@ class _Metadata(msgspec.Struct, frozen=True):
     redirect_uris: tuple[str, ...] = ()
     client_name: str = ""
     scope: str = ""
-    jwks: msgspec.Raw | None = None
+    jwks: msgspec.Raw = msgspec.Raw(b"")
     jwks_uri: str = ""
     software_id: str = ""
     facilities: tuple[str, ...] = ()
@@ -180,9 +180,9 @@ def _wish(told: _Metadata) -> Wish:
 
 def _keys(told: _Metadata) -> tuple[PublicKey, ...]:
     """Return the keys in hand; a client that signs needs them, or an https address of them."""
-    if told.jwks is not None and told.jwks_uri:
+    if told.jwks and told.jwks_uri:
         raise InvalidClientMetadataError("jwks and jwks_uri exclude each other.")
-    if told.jwks is not None:
+    if told.jwks:
         try:
             return public_keys(bytes(told.jwks))
         except InvalidRequest as exc:
