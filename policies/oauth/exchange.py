@@ -49,7 +49,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
             scopes=_scopes(subject, client, form),
             facilities=_facilities(subject, client, form),
             roles=_fewer(subject.roles, form, "roles"),
-            data_classes=_data_classes(subject, client, form),
+            data_classes=_classes(subject, client, form),
             purpose=_stated_purpose(subject, form),
             sla=client.sla,
             lifetime_seconds=_lifetime(subject, form, request.now),
@@ -101,7 +101,7 @@ def _facilities(subject: AccessClaims, client: OAuthClient, form: Form) -> tuple
     return asked
 
 
-def _data_classes(subject: AccessClaims, client: OAuthClient, form: Form) -> tuple[DataClass, ...]:
+def _classes(subject: AccessClaims, client: OAuthClient, form: Form) -> tuple[DataClass, ...]:
     asked = _fewer(subject.data_classes, form, "data_classes")
     return tuple(each for each in asked if each in client.data_classes)
 

@@ -126,13 +126,13 @@ class TokenServer(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidRequestError("Show that you hold the key that the token is bound to.")
         rights = msgspec.structs.replace(granted.rights, cnf=cnf)
         issuer = self.issuer()
-        token = {
+        token: dict[str, str | int] = {
             "access_token": issuer.signed(rights, request.now),
             "token_type": "DPoP" if "jkt" in cnf else "Bearer",
             "expires_in": issuer.lifetime_of(rights),
             "scope": " ".join(rights.scopes),
         }
-        return answered(token | granted.more, client=request.client.client_id)
+        return answered({**token, **granted.more}, client=request.client.client_id)
 
 
 def read_form(call: Call) -> dict[str, str]:
