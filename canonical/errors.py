@@ -4,6 +4,7 @@
     Failure
     ├── caller    the sender must change something
     │   ├── 400 MalformedMessage · InvalidRequest        ├── 401 Unauthenticated
+    │   ├── 401 KeyNotProven · NonceNeeded
     │   ├── 403 Forbidden                                ├── 404 NotFound · UnknownOrder
     │   ├── 405 MethodNotAllowed                         ├── 409 IdentityConflict · StateConflict
     │   ├── 413 BodyTooLarge                             ├── 415 UnsupportedMediaType
@@ -16,7 +17,7 @@
     │   └── NeverUsed
     ├── upstream  another system did not do its part
     │   ├── 502 UpstreamFailed · UpstreamRefused · UpstreamGarbled
-    │   ├── 503 UpstreamUnavailable · UpstreamThrottled
+    │   ├── 503 UpstreamUnavailable · UpstreamThrottled · IssuerUnavailable
     │   └── 504 UpstreamTimeout
     └── platform  Suture itself
         ├── 500 InternalFault · MissingKey
@@ -90,6 +91,20 @@ class InvalidRequest(CallerFailure):
 class Unauthenticated(CallerFailure):
     status = 401
     slug = "unauthenticated"
+
+
+class KeyNotProven(Unauthenticated):
+    """The token is bound to a key or a certificate that the caller did not show to have."""
+
+    slug = "key-not-proven"
+
+
+class NonceNeeded(CallerFailure):
+    """All was well with the proof but its age: the same again with the nonce that is sent along."""
+
+    status = 401
+    slug = "nonce-needed"
+    retryable = True
 
 
 class Forbidden(CallerFailure):
@@ -258,6 +273,14 @@ class UpstreamUnavailable(UpstreamFailure):
 class UpstreamThrottled(UpstreamFailure):
     status = 503
     slug = "upstream-throttled"
+    retryable = True
+
+
+class IssuerUnavailable(UpstreamFailure):
+    """Another system's tokens cannot be checked: it does not say which keys are its own."""
+
+    status = 503
+    slug = "issuer-unavailable"
     retryable = True
 
 

@@ -12,6 +12,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls: an authenticated OAuth client, and the person it speaks for (`subject` '' where it
     speaks for itself). `facilities` empty means every facility; `sla` names its tier of service.
     `issued` is when (seconds); `lineage` names what the token came from: tokens, sessions, actors.
+    A token is of use only to whoever has its `key` or `certificate` (thumbprints; '' binds nobody).
     """
 
     client: str
@@ -26,6 +27,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     sla: str = "standard"
     issued: float = 0.0
     lineage: tuple[str, ...] = ()
+    key: str = ""
+    certificate: str = ""
 
     @property
     def actor(self) -> str:

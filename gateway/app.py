@@ -4,7 +4,7 @@ correlation · headers · audit · problems · body limit · token · rate limit
   └─ Litestar: scope of the route ─ handler
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -18,9 +18,10 @@ from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute, WebSocketRoute
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from canonical.clock import Clock
-from canonical.request import Principal, RequestFacts
+from canonical.request import RequestFacts
 from gateway.authorization import Authorization, describe_server
 from gateway.authorization import router as authorization_routes
+from gateway.binding import METADATA, Admission, describe_resource
 from gateway.config import Config
 from gateway.contract import ContractRequest, require_contract
 from gateway.events import Subscribers
@@ -56,7 +57,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     upstreams: Upstreams
     doors: Doors
     authorization: Authorization
-    verify: Callable[[bytes, float], Principal]
+    admission: Admission
     limiter: Gcra
     subscribers: Subscribers
     pings: Pings
@@ -68,6 +69,7 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
     *(router for routers in TIERS.values() for router in routers),
     authorization_routes,
     describe_server,
+    describe_resource,
     health_routes,
     page_routes,
     read_metrics,
@@ -116,6 +118,7 @@ def _dependencies(parts: Parts) -> dict[str, Provide]:
         "subscribers": parts.subscribers.desk,
         "listeners": parts.subscribers.listeners,
         "authorization": parts.authorization,
+        "resource": parts.admission.resource,
         "pings": parts.pings,
         "metrics": parts.metrics,
         "upstreams": parts.upstreams,
@@ -168,7 +171,9 @@ def _edge(parts: Parts) -> Edge:
         )
 
     return Edge(
-        verify=parts.verify,
+        verify=parts.admission.issuers.verify,
+        confirm=parts.admission.binding.confirm,
+        resource_metadata=parts.admission.resource.resource.rstrip("/") + METADATA,
         audit=audit,
         limiter=parts.limiter,
         clock=parts.clock,

@@ -16,6 +16,9 @@ from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
 from ledger.settings import LedgerSettings, RetentionRules
 from policies.oauth.registration import RegistrationTerms
+from policies.oauth.certificates import TrustedProxies
+from policies.oauth.dpop import DpopSettings
+from policies.oauth.issuer_settings import ExternalIssuer
 from process_apis.case_demand.rules import CancellationPolicy
 from process_apis.invoice_matching.rules import MatchTolerance
 from process_apis.requisition_to_order.rules import ApprovalPolicy
@@ -37,22 +40,47 @@ class _Section(
     """A table of gateway.toml: unknown keys are refused."""
 
 
+class Tls(_Section, frozen=True, kw_only=True):
+    """TLS at one of our ports: PEM files of the certificate with its chain, its key, and the
+    authorities of callers' certificates. Files that change are read again within `reload_seconds`;
+    new ones that do not fit together are logged, and the last good ones stay.
+    """
+
+    certificate: str
+    key: str
+    client_ca: str = ""
+    client_certificates: Literal["none", "optional", "required"] = "none"
+    minimum: Literal["1.2", "1.3"] = "1.2"
+    reload_seconds: Annotated[float, msgspec.Meta(ge=0.1)] = 10.0
+
+    def __post_init__(self) -> None:
+        if (self.client_certificates == "none") != (self.client_ca == ""):
+            raise ValueError("client-ca and client-certificates are said together")
+
+
 class Server(_Section, frozen=True, kw_only=True):
-    """Where HTTP is served, and the issuer that tokens name ('' takes the address served)."""
+    """Where HTTP is served, and the issuer that tokens name ('' takes the address served).
+
+    With `tls` it is HTTPS. `proxies` are those of ours that end TLS before us, and pass on which
+    certificate the caller showed.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8420
     issuer: str = ""
     token_seconds: int = 600
+    tls: Tls | None = None
+    proxies: TrustedProxies | None = None
 
 
 class Mllp(_Section, frozen=True, kw_only=True):
-    """Where HL7 v2 is listened for. 2575 is the registered port of MLLP."""
+    """Where HL7 v2 is listened for, with `tls` over TLS. 2575 is the registered port of MLLP."""
 
     host: str = "127.0.0.1"
     port: int = 2575
     max_frame_bytes: int = 1_048_576
     idle_seconds: float = 300.0
+    tls: Tls | None = None
 
 
 class Upstream(_Section, frozen=True, kw_only=True):
@@ -134,6 +162,8 @@ class Config(_Section, frozen=True, kw_only=True):
     mllp: Mllp = Mllp()
     state_folder: str = ".suture"
     database: str = ""
+    issuers: tuple[ExternalIssuer, ...] = ()
+    dpop: DpopSettings = DpopSettings()
     facilities: tuple[Facility, ...] = ()
     upstreams: dict[str, Upstream] = {}
     feeds: Feeds = Feeds()
@@ -148,6 +178,11 @@ class Config(_Section, frozen=True, kw_only=True):
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()
     retention: RetentionRules = RetentionRules()
+
+    def __post_init__(self) -> None:
+        for said in ([one.name for one in self.issuers], [one.url for one in self.issuers]):
+            if len(set(said)) != len(said):
+                raise ValueError("two issuers have one name or url")
 
 
 def load(path: Path) -> Config:

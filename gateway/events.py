@@ -71,7 +71,8 @@ def subscription_desk(config: Config, ledger: Ledger, clock: Clock) -> Subscript
 def public_url(config: Config) -> str:
     """Return the address people reach this gateway by."""
     server = config.server
-    return server.issuer or f"http://{server.host}:{server.port}"
+    scheme = "https" if server.tls else "http"
+    return server.issuer or f"{scheme}://{server.host}:{server.port}"
 
 
 def _patience(config: Config) -> DeliverySettings:

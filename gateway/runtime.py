@@ -19,10 +19,12 @@ import msgspec
 import redis.asyncio as redis
 from granian.constants import Interfaces
 from granian.server.embed import Server as Granian
+from litestar.types import ASGIApp
 
 from canonical.clock import Clock, utc_now
 from gateway.app import Parts, create_app
 from gateway.authorization.opening import open_authorization
+from gateway.binding import open_admission
 from gateway.config import ROLES, Config, Role, setting
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
@@ -31,6 +33,8 @@ from gateway.health import Pings
 from gateway.keys import kept_audit_keys, ledger_keys
 from gateway.metrics import Metrics
 from gateway.rereading import Rereading
+from gateway.tls import watched
+from gateway.tls_door import INNER_HOST, PROTOCOLS, TlsDoor
 from gateway.upstreams import open_upstreams
 from gateway.wiring import STARTS, connect, flows, open_doors
 from ledger.database import named_database
@@ -93,6 +97,9 @@ async def open_parts(
         ledger.retention.rules = config.retention
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
         authorization = await stack.enter_async_context(open_authorization(config, ledger, clock))
+        admission = await stack.enter_async_context(
+            open_admission(config, authorization.verifier.verify, found.valkey, clock)
+        )
         subscribers = await stack.enter_async_context(
             open_subscribers(config, ledger, cache, clock)
         )
@@ -103,7 +110,7 @@ async def open_parts(
             upstreams=upstreams,
             doors=open_doors(config, ledger, systems, clock),
             authorization=authorization,
-            verify=authorization.verifier.verify,
+            admission=admission,
             limiter=limiter,
             subscribers=subscribers,
             pings=Pings(
@@ -162,7 +169,8 @@ async def running_gateway(
             mllp = await stack.enter_async_context(_listening(parts, notes))
         if "api" in wanted:
             await stack.enter_async_context(_serving(parts))
-            url = f"http://{config.server.host}:{config.server.port}"
+            scheme = "https" if config.server.tls else "http"
+            url = f"{scheme}://{config.server.host}:{config.server.port}"
         yield Running(parts=parts, url=url, mllp_port=mllp, notes=tuple(notes))
 
 
@@ -172,29 +180,53 @@ async def _listening(parts: Parts, notes: list[str]) -> AsyncGenerator[int]:
     port = free_port(mllp.host, mllp.port)
     if port != mllp.port:
         notes.append(f"port {mllp.port} is taken: MLLP listens on {port}")
-    listener = MllpListener(
-        parts.doors.hl7, mllp.host, port, mllp.max_frame_bytes, mllp.idle_seconds
-    )
-    bound = await listener.start()
-    try:
-        yield bound
-    finally:
-        await listener.stop()
+    async with watched(mllp.tls) as files:
+        listener = MllpListener(
+            parts.doors.hl7,
+            mllp.host,
+            port,
+            mllp.max_frame_bytes,
+            mllp.idle_seconds,
+            files.context if files else None,
+        )
+        bound = await listener.start()
+        try:
+            yield bound
+        finally:
+            await listener.stop()
 
 
 @asynccontextmanager
 async def _serving(parts: Parts) -> AsyncGenerator[None]:
-    server = parts.config.server
+    server, app = parts.config.server, create_app(parts)
+    async with watched(server.tls, PROTOCOLS) as files:
+        if files is None:
+            async with _http(app, server.host, server.port):
+                yield
+            return
+        inner = free_port(INNER_HOST, 0)
+        door = TlsDoor(files, inner)
+        async with _http(door.around(app), INNER_HOST, inner):
+            await door.start(server.host, server.port)
+            try:
+                yield
+            finally:
+                door.close()
+        await door.stop()
+
+
+@asynccontextmanager
+async def _http(app: ASGIApp, host: str, port: int) -> AsyncGenerator[None]:
     granian = Granian(
-        create_app(parts),
-        address=server.host,
-        port=server.port,
+        app,
+        address=host,
+        port=port,
         interface=Interfaces.ASGI,
         websockets=False,
         log_enabled=False,
     )
     serving = asyncio.create_task(granian.serve(), name="http")
-    await _answering(server.host, server.port, serving)
+    await _answering(host, port, serving)
     try:
         yield
     finally:

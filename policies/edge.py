@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import msgspec
-from litestar.types import Scope
+from litestar.types import HTTPScope, Scope
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from canonical.clock import Clock
-from canonical.errors import Failure
+from canonical.errors import Failure, Unauthenticated
 from canonical.request import Principal, RequestFacts
 
 Header = tuple[bytes, bytes]
@@ -49,21 +49,43 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     full_after: float
 
 
+class Presented(msgspec.Struct, frozen=True, kw_only=True):
+    """A token as it was sent: the `scheme` in small letters, the token, and whom it stands for.
+    What is added to `answer` are headers of the answer, whatever it is.
+    """
+
+    scheme: str
+    token: bytes
+    principal: Principal
+    answer: list[Header]
+
+
+Confirm = Callable[[HTTPScope, Presented], Awaitable[None]]
+
+
+async def _nothing_bound(scope: HTTPScope, presented: Presented) -> None:
+    del scope, presented
+    raise Unauthenticated("the token is bound to something that cannot be shown here")
+
+
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
     """The collaborators of all policies.
 
-    `verify` takes a token and the time in seconds, and raises Unauthenticated. `audit` returns when
+    `verify` takes a token and the time in seconds, and raises Unauthenticated. `confirm` takes what
+    shows that the caller has what its token is bound to. `audit` returns when
     the record is durable, and raises StoreUnavailable. `limiter` takes a key, a pace and a cost,
     and raises LimiterUnavailable. `problem` renders a failure for a correlation id and a path.
     `tracer` makes spans.
     """
 
-    verify: Callable[[bytes, float], Principal]
+    verify: Callable[[bytes, float], Awaitable[Principal]]
     audit: Callable[[CallRecord], Awaitable[None]]
     limiter: Callable[[str, Pace, int], Awaitable[Verdict]]
     clock: Clock
     problem: Callable[[Failure, str, str], tuple[int, list[Header], bytes]]
     tracer: Tracer = msgspec.field(default_factory=NoOpTracer)
+    confirm: Confirm = _nothing_bound
+    resource_metadata: str = ""
 
 
 def open_state(scope: Scope, facts: RequestFacts) -> None:
@@ -85,3 +107,11 @@ def response_headers(scope: Scope) -> list[Header]:
     """
     headers: list[Header] = scope["state"]["response_headers"]
     return headers
+
+
+def challenge(scope: Scope, scheme: str, parameters: dict[str, str]) -> None:
+    """Add a challenge to the answer (RFC 9110 11.6.1), and where tokens are had (RFC 9728 5.1)."""
+    where = scope["state"].get("resource_metadata")
+    said = {**parameters, "resource_metadata": where} if where else parameters
+    told = ", ".join(f'{name}="{value}"' for name, value in said.items())
+    response_headers(scope).append((b"www-authenticate", f"{scheme} {told}".encode()))

@@ -10,7 +10,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from canonical.errors import Forbidden, Unauthenticated
-from policies.edge import facts_of, response_headers
+from policies.edge import challenge, facts_of
 
 
 def declared_scope(opt: Mapping[str, Any]) -> str | None:
@@ -30,18 +30,16 @@ def require_scope(
         return
     principal = facts_of(connection.scope).principal
     if principal is None:
-        _challenge(connection, 'Bearer realm="suture"')
+        challenge(connection.scope, "Bearer", {"realm": "suture"})
         raise Unauthenticated(
             "this path needs an access token", fix="send Authorization: Bearer with a token"
         )
     if wanted is None:
         raise Forbidden("this path names no scope, so that nobody may use it")
     if wanted not in principal.scopes:
-        _challenge(
-            connection, f'Bearer realm="suture", error="insufficient_scope", scope="{wanted}"'
+        challenge(
+            connection.scope,
+            "Bearer",
+            {"realm": "suture", "error": "insufficient_scope", "scope": wanted},
         )
         raise Forbidden("the token does not have the scope of this path", expected=wanted)
-
-
-def _challenge(connection: ASGIConnection[Any, Any, Any, Any], challenge: str) -> None:
-    response_headers(connection.scope).append((b"www-authenticate", challenge.encode()))

@@ -148,8 +148,8 @@ def _pointed(config: Config, ports: tuple[int, int], urls: dict[str, str]) -> Co
     }
     return msgspec.structs.replace(
         config,
-        server=msgspec.structs.replace(config.server, port=ports[0]),
-        mllp=msgspec.structs.replace(config.mllp, port=ports[1]),
+        server=msgspec.structs.replace(config.server, port=ports[0], tls=None),
+        mllp=msgspec.structs.replace(config.mllp, port=ports[1], tls=None),
         upstreams={**known, **upstreams},
         edi=msgspec.structs.replace(config.edi, own=("ZZ:GENERALHOSP",)),
     )

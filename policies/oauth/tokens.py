@@ -12,6 +12,7 @@ from joserfc.jwk import ECKey
 from canonical.errors import Unauthenticated
 from canonical.request import DataClass, Principal
 from policies.oauth.clients import OAuthClient
+from policies.oauth.confirmation import bound_to
 from policies.oauth.keys import SigningKeys
 
 _ALGORITHM = "ES256"
@@ -206,6 +207,7 @@ class TokenVerifier:
             raise Unauthenticated("the access token is not valid yet")
         if claims.exp <= now:
             raise Unauthenticated("the access token has expired", fix="ask for a new one")
+        key, certificate = bound_to(claims.cnf)
         return Principal(
             client=claims.client_id,
             scopes=frozenset(claims.scope.split()),
@@ -219,6 +221,8 @@ class TokenVerifier:
             sla=claims.sla,
             issued=float(claims.iat),
             lineage=tuple(_origins(claims)),
+            key=key,
+            certificate=certificate,
         )
 
     def _signed_claims(self, token: bytes) -> AccessClaims:

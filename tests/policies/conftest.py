@@ -59,7 +59,7 @@ class Gateway:
             expires=(self.now + timedelta(hours=1)).timestamp(),
         )
 
-    def verify(self, token, now):
+    async def verify(self, token, now):
         if token != b"good":
             raise Unauthenticated("the token is not good")
         return self.principal
