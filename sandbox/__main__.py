@@ -1,4 +1,4 @@
-"""Run one simulated system: `python -m sandbox erp|ehr|supplier --port N …`."""
+"""Run one simulated system: `python -m sandbox erp|ehr|supplier|issuer --port N …`."""
 
 import argparse
 import os
@@ -15,6 +15,7 @@ from sandbox.ehr.app import create_app as ehr_app
 from sandbox.ehr.settings import Settings as EhrSettings
 from sandbox.erp.app import Settings as ErpSettings
 from sandbox.erp.app import create_app as erp_app
+from sandbox.issuer.app import create_app as issuer_app
 from sandbox.supplier.app import create_app as supplier_app
 from sandbox.supplier.settings import Settings as SupplierSettings
 
@@ -22,7 +23,8 @@ from sandbox.supplier.settings import Settings as SupplierSettings
 def main() -> None:
     """Serve until stopped; prints one line when it answers."""
     arguments = _arguments()
-    app = {"erp": _erp, "ehr": _ehr, "supplier": _supplier}[arguments.system](arguments)
+    systems = {"erp": _erp, "ehr": _ehr, "supplier": _supplier, "issuer": _issuer}
+    app = systems[arguments.system](arguments)
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((arguments.host, arguments.port))
@@ -37,7 +39,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
-    parser.add_argument("system", choices=("erp", "ehr", "supplier"))
+    parser.add_argument("system", choices=("erp", "ehr", "supplier", "issuer"))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--with-parent", action="store_true", help="end when the parent ends")
@@ -92,6 +94,10 @@ def _supplier(arguments: argparse.Namespace) -> Starlette:
             serial_controlled=frozenset(filter(None, str(arguments.serials).split(","))),
         )
     )
+
+
+def _issuer(_arguments: argparse.Namespace) -> Starlette:
+    return issuer_app()
 
 
 def _end_with(parent: int) -> None:

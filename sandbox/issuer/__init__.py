@@ -1,0 +1,1 @@
+"""A simulated identity provider: OpenID Connect discovery, rotating keys, seeded faults."""
