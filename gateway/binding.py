@@ -48,8 +48,21 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
+async def open_binding(config: Config, valkey: str, clock: Clock) -> AsyncGenerator[Binding]:
+    """Put together what asks callers to show what their tokens are bound to."""
+    memory = proof_memory(valkey)
+    try:
+        with suppress(StoreUnavailable):  # it begins with the first proof, which needs a nonce then
+            await memory.claim("start", 1, clock().timestamp())
+        proofs = Proofs(memory, public_url(config), config.dpop)
+        yield Binding(proofs, ClientCertificates(config.server.proxies), clock)
+    finally:
+        await memory.aclose()
+
+
+@asynccontextmanager
 async def open_admission(
-    config: Config, own: Callable[[bytes, float], Principal], valkey: str, clock: Clock
+    config: Config, own: Callable[[bytes, float], Principal], binding: Binding
 ) -> AsyncGenerator[Admission]:
     """Put it together; no issuer has to answer for that."""
     url = public_url(config)
@@ -62,17 +75,7 @@ async def open_admission(
         )
         issuers = Issuers(own, config.issuers, http)
         stack.push_async_callback(issuers.aclose)
-        memory = proof_memory(valkey)
-        stack.push_async_callback(memory.aclose)
-        with suppress(StoreUnavailable):  # it begins with the first proof, which needs a nonce then
-            await memory.claim("start", 1, clock().timestamp())
-        yield Admission(
-            issuers=issuers,
-            binding=Binding(
-                Proofs(memory, url, config.dpop), ClientCertificates(config.server.proxies), clock
-            ),
-            resource=_resource(config, url),
-        )
+        yield Admission(issuers=issuers, binding=binding, resource=_resource(config, url))
 
 
 def _resource(config: Config, url: str) -> ProtectedResource:

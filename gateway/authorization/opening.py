@@ -19,6 +19,7 @@ from ledger.ledger import Ledger
 from policies.aiohttp_transport import AiohttpTransport
 from policies.oauth.assertions import Assertions
 from policies.oauth.authentication import ClientAuthentication
+from policies.oauth.binding import Binding
 from policies.oauth.client_keys import ClientKeys
 from policies.oauth.clients import TOKEN_EXCHANGE
 from policies.oauth.exchange import Exchange
@@ -40,7 +41,7 @@ _LOOK_SECONDS = 0.5
 
 @asynccontextmanager
 async def open_authorization(
-    config: Config, ledger: Ledger, clock: Clock
+    config: Config, ledger: Ledger, clock: Clock, binding: Binding
 ) -> AsyncGenerator[Authorization]:
     """Read the keys, know what is revoked, and follow both until left."""
     async with AsyncExitStack() as stack:
@@ -49,7 +50,7 @@ async def open_authorization(
         keys = LiveKeys(signing_key_file(config), lambda: clock().timestamp())
         http = await stack.enter_async_context(_outside())
         found = ClientKeys(KeyAddresses(http, _KEY_SET_SECONDS).read, _loop_time)
-        authorization = _put_together(config, _Parts(ledger, clock, keys, found))
+        authorization = _put_together(config, _Parts(ledger, clock, keys, found), binding)
         following = asyncio.create_task(_follow(keys, authorization.verifier), name="signing-keys")
         stack.callback(following.cancel)
         yield authorization
@@ -82,7 +83,7 @@ class _Parts:
         await self.ledger.withdrawals.withdraw(name, until=until)
 
 
-def _put_together(config: Config, parts: _Parts) -> Authorization:
+def _put_together(config: Config, parts: _Parts, binding: Binding) -> Authorization:
     url = public_url(config)
     issuer = TokenIssuer(
         keys=parts.keys.current,
@@ -102,7 +103,10 @@ def _put_together(config: Config, parts: _Parts) -> Authorization:
         issuer_now=issuer_now,
         verifier=verifier,
         tokens=TokenServer(
-            authenticate=authenticate, issuer=issuer_now, grants=grants, confirm=_confirmations()
+            authenticate=authenticate,
+            issuer=issuer_now,
+            grants=grants,
+            confirm=_confirmations(binding),
         ),
         introspection=Introspection(authenticate=authenticate, claims=verifier.claims),
         revocation=Revocation(
@@ -111,6 +115,7 @@ def _put_together(config: Config, parts: _Parts) -> Authorization:
         registration=_registration(config, parts, tuple(grants)),
         url=url,
         clock=parts.clock,
+        certificate_of=binding.certificate_of,
     )
 
 
@@ -122,9 +127,9 @@ def _grants(url: str, verifier: TokenVerifier) -> dict[str, Grant]:
     }
 
 
-def _confirmations() -> tuple[Confirm, ...]:
+def _confirmations(binding: Binding) -> tuple[Confirm, ...]:
     """Return what may bind a token to its holder."""
-    return ()
+    return (binding.to_a_key, binding.to_a_certificate)
 
 
 def _verifier(url: str, parts: _Parts) -> TokenVerifier:

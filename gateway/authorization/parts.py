@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
+from litestar.types import Scope
 
 from canonical.clock import Clock
 from policies.oauth.introspection import Introspection, Revocation
@@ -28,6 +29,7 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     registration: Registration | None
     url: str
     clock: Clock
+    certificate_of: Callable[[Scope], bytes | None]
 
     @property
     def keys(self) -> SigningKeys:

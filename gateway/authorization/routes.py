@@ -13,6 +13,7 @@ from canonical.errors import NotFound
 from gateway.authorization.parts import Authorization
 from ledger.audit_trail import Evidence
 from ledger.ledger import Ledger
+from policies.edge import response_headers
 from policies.oauth.clients import ACT, INTROSPECT
 from policies.oauth.metadata import Metadata, metadata
 from policies.oauth.refusals import Reply
@@ -26,6 +27,9 @@ async def call_of(request: Request[Any, Any, State], authorization: Authorizatio
         headers=tuple(request.scope["headers"]),
         now=authorization.clock().timestamp(),
         query=request.scope["query_string"],
+        path=request.scope["path"],
+        certificate=authorization.certificate_of(request.scope),
+        added=response_headers(request.scope),
     )
 
 

@@ -1,4 +1,5 @@
-"""How a client proves who it is: a secret (RFC 6749 2.3.1), or an assertion it signed (RFC 7523).
+"""How a client proves who it is: a secret (RFC 6749 2.3.1), an assertion it signed (RFC 7523), or
+the certificate of its connection (RFC 8705 2.1).
 
 One way per call, and only the way that the client was registered for: a client with a key cannot be
 impersonated with a secret, nor the other way round. Whatever is wrong, the answer is the same.
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from policies.oauth.assertions import ASSERTION_TYPE, Assertions, claimed_client
+from policies.oauth.certificates import names_in
 from policies.oauth.clients import OAuthClient
 from policies.oauth.refusals import InvalidClientError, InvalidRequestError
 from policies.oauth.server import Call, Form
@@ -40,15 +42,10 @@ class ClientAuthentication(msgspec.Struct, frozen=True, kw_only=True):
         client_id, secret = basic or (form.get("client_id", ""), form.get("client_secret"))
         if form.get("client_id", client_id) != client_id:
             raise InvalidClientError
-        return await self._by_secret(client_id, secret, call.now)
-
-    async def _by_secret(self, client_id: str, secret: str | None, now: float) -> OAuthClient:
         client = await self._active(client_id)
-        if secret is None and client.auth_method == "none":
-            return client
-        if secret is None or client.auth_method != "client_secret":
-            raise InvalidClientError
-        if not client.accepts(secret, now):
+        if secret is None:
+            return _by_certificate(client, call.certificate)
+        if client.auth_method != "client_secret" or not client.accepts(secret, call.now):
             raise InvalidClientError
         return client
 
@@ -70,6 +67,17 @@ class ClientAuthentication(msgspec.Struct, frozen=True, kw_only=True):
         if client is None or not client.active:
             raise InvalidClientError
         return client
+
+
+def _by_certificate(client: OAuthClient, shown: bytes | None) -> OAuthClient:
+    """Return a client that proves itself by its certificate, or has no proof of its own."""
+    if client.auth_method == "none":
+        return client
+    if client.auth_method != "tls_client_auth" or shown is None:
+        raise InvalidClientError
+    if not client.tls_subject or client.tls_subject not in names_in(shown):
+        raise InvalidClientError
+    return client
 
 
 def _basic_credentials(authorization: bytes) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+from cryptography import x509
 from litestar.types import Scope
 
 from canonical.errors import Unauthenticated
@@ -79,6 +80,22 @@ class ClientCertificates:
 def thumbprint(certificate: bytes) -> str:
     """Return `x5t#S256` (RFC 8705 3.1)."""
     return base64.urlsafe_b64encode(hashlib.sha256(certificate).digest()).rstrip(b"=").decode()
+
+
+def names_in(certificate: bytes) -> frozenset[str]:
+    """Return the names of a certificate, each with its kind: `dns:ward.example`, `dn:CN=ward`."""
+    found = set[str]()
+    try:
+        read = x509.load_der_x509_certificate(certificate)
+        found.add(f"dn:{read.subject.rfc4514_string()}")
+        others = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return frozenset(found)
+    found |= {f"dns:{name}" for name in others.get_values_for_type(x509.DNSName)}
+    found |= {f"uri:{name}" for name in others.get_values_for_type(x509.UniformResourceIdentifier)}
+    found |= {f"email:{name}" for name in others.get_values_for_type(x509.RFC822Name)}
+    found |= {f"ip:{name}" for name in others.get_values_for_type(x509.IPAddress)}
+    return frozenset(found)
 
 
 def _from_field(value: bytes) -> bytes:

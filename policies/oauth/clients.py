@@ -19,9 +19,9 @@ INTROSPECT = "oauth.tokens:introspect"
 ACT = "oauth.tokens:act"
 """Who has this scope may exchange the tokens of others, and acts for them."""
 
-AuthMethod = Literal["client_secret", "private_key_jwt", "none"]
-"""How a client proves who it is: by a secret (basic or post), by an assertion that it signed, or
-not at all (an app in the hands of people: its grants prove something else).
+AuthMethod = Literal["client_secret", "private_key_jwt", "tls_client_auth", "none"]
+"""How a client proves who it is: by a secret (basic or post), by an assertion that it signed, by
+its certificate, or not at all (an app in the hands of people: its grants prove something else).
 """
 
 PublicKey = dict[str, str]
@@ -55,6 +55,8 @@ class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     `grant_types` are those it may use. `jwks`, or what is found at `jwks_uri`, verifies its
     assertions. `wish` and `software` are of clients that registered themselves (RFC 7591).
+    `tls_subject` is the name in its certificate, as `dns:…`, `uri:…`, `email:…`, `ip:…` or `dn:…`
+    (RFC 8705 2.1.2). `binds` says what its tokens are bound to, asked for or not.
     """
 
     client_id: str
@@ -75,6 +77,8 @@ class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     earlier_secret: EarlierSecret | None = None
     wish: Wish | None = None
     software: str = ""
+    tls_subject: str = ""
+    binds: tuple[Literal["dpop", "certificate"], ...] = ()
 
     def accepts(self, secret: str, now: float = math.inf) -> bool:
         """Compare in constant time. A secret is 256 random bits: it needs no slow hash."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from policies.oauth.assertions import ALGORITHMS
 from policies.oauth.authentication import AUTH_METHODS
+from policies.oauth.dpop import ALGORITHMS as PROOF_ALGORITHMS
 
 Metadata = dict[str, str | list[str]]
 
@@ -29,6 +30,7 @@ def metadata(
         "scopes_supported": sorted(scopes),
         "response_types_supported": [],
         "grant_types_supported": list(grant_types),
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
     }
     for endpoint in _ENDPOINTS:
         said[f"{endpoint}_endpoint_auth_methods_supported"] = list(AUTH_METHODS)

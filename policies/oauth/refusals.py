@@ -31,6 +31,7 @@ __all__ = [
     "AccessDeniedError",
     "InvalidClientError",
     "InvalidClientMetadataError",
+    "InvalidDpopProofError",
     "InvalidGrantError",
     "InvalidRedirectURIError",
     "InvalidRequestError",
@@ -42,6 +43,7 @@ __all__ = [
     "UnapprovedSoftwareStatementError",
     "UnauthorizedClientError",
     "UnsupportedGrantTypeError",
+    "UseDpopNonceError",
     "answered",
     "refused",
 ]
@@ -60,6 +62,18 @@ class InvalidTargetError(OAuth2Error):  # type: ignore[misc]
     """The token is wanted for an audience that is not ours (RFC 8693 2.2.2)."""
 
     error = "invalid_target"
+
+
+class InvalidDpopProofError(OAuth2Error):  # type: ignore[misc]
+    """The proof of possession does not hold (RFC 9449 5)."""
+
+    error = "invalid_dpop_proof"
+
+
+class UseDpopNonceError(OAuth2Error):  # type: ignore[misc]
+    """The proof needs the nonce that is sent along (RFC 9449 8)."""
+
+    error = "use_dpop_nonce"
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

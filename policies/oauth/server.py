@@ -32,12 +32,17 @@ _LONGEST_BODY = 65_536
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One call to an endpoint that clients authenticate at, as it came in."""
+    """One call to an endpoint that clients authenticate at, as it came in. `certificate` (DER) is
+    what the caller showed; `added` are further headers of the answer.
+    """
 
     body: bytes
     headers: tuple[Header, ...]
     now: float
     query: bytes = b""
+    path: str = "/oauth/token"
+    certificate: bytes | None = None
+    added: list[Header] = []
 
     def header(self, name: bytes) -> bytes | None:
         """Return the one header of this name (lower case); more than one is refused."""

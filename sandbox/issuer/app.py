@@ -98,12 +98,8 @@ class _Provider:
         claims = {"iss": _address(request), "iat": now, "exp": now + 600, **order.claims}
         header = {"alg": order.algorithm, "typ": "at+jwt", "kid": generation.kid(order.algorithm)}
         signed = jws.serialize_compact(
-            {
-                name: value
-                for name, value in {**header, **order.header}.items()
-                if value is not None
-            },
-            msgspec.json.encode({n: value for n, value in claims.items() if value is not None}),
+            _said({**header, **order.header}),
+            msgspec.json.encode(_said(claims)),
             generation.key(order.algorithm),
             [order.algorithm],
             jws.JWSRegistry(algorithms=[order.algorithm], strict_check_header=False),
