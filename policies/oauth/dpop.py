@@ -56,7 +56,7 @@ class _Header(msgspec.Struct, frozen=True):
     typ: str
     alg: str
     jwk: Jwk
-    crit: msgspec.Raw | None = None
+    crit: list[str] | None = None
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -181,8 +181,11 @@ def _shown_key(segment: bytes) -> _Known:
 
 def _address(url: str) -> tuple[str, str, str]:
     """Return scheme, host with port, and path, as RFC 3986 6.2 makes them equal."""
-    parts = urlsplit(url)
-    scheme, port = parts.scheme.lower(), parts.port
+    try:
+        parts = urlsplit(url)
+        scheme, port = parts.scheme.lower(), parts.port
+    except ValueError as exc:
+        raise KeyNotProven("the proof names no address", where="DPoP htu") from exc
     host = (parts.hostname or "").lower()
     if port is not None and port != _PORTS.get(scheme):
         host = f"{host}:{port}"

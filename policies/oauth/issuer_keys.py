@@ -96,7 +96,7 @@ class IssuerKeys:
     async def _fetch(self, now: float) -> None:
         try:
             keys = await self._read_keys()
-        except (httpx.HTTPError, msgspec.MsgspecError, ValueError) as exc:
+        except (httpx.HTTPError, msgspec.MsgspecError, TimeoutError, ValueError) as exc:
             self._failing = True
             _log.warning("issuer %s: no keys (%s)", self._issuer.name, type(exc).__name__)
         else:

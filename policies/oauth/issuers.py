@@ -35,7 +35,7 @@ class _Header(msgspec.Struct, frozen=True):
     alg: str
     kid: str
     typ: str
-    crit: msgspec.Raw | None = None
+    crit: list[str] | None = None
 
 
 class _Claims(msgspec.Struct, frozen=True):

@@ -60,6 +60,9 @@ class _Provider:
     """The endpoints."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._generations = [_Generation(1)]
         self._retired = 0
         self._fate = Fate()
@@ -117,6 +120,12 @@ class _Provider:
         self._fate = msgspec.json.decode(await request.body(), type=Fate)
         return _json({"fault": self._fate.fault})
 
+    async def anew(self, request: Request) -> Response:
+        """Forget all that was done here, keys included."""
+        del request
+        self._begin()
+        return _json({"generation": 1})
+
     async def asked(self, request: Request) -> Response:
         del request
         return _json(self._asked)
@@ -146,6 +155,7 @@ def create_app() -> Starlette:
             Route("/sim/token", provider.token, methods=["POST"]),
             Route("/sim/rotate", provider.rotate, methods=["POST"]),
             Route("/sim/fate", provider.fate, methods=["POST"]),
+            Route("/sim/anew", provider.anew, methods=["POST"]),
             Route("/sim/asked", provider.asked),
         ]
     )

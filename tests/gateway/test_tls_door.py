@@ -94,15 +94,19 @@ async def served(hospital: Hospital, **changed: str) -> AsyncGenerator[Served]:
 
 async def test_a_caller_is_known_by_the_certificate_of_its_handshake(hospital: Hospital):
     ward, dock = hospital.authority.issue("ward"), hospital.authority.issue("dock")
-    async with served(hospital) as at:
-        async with at.caller(ward) as one, at.caller(dock) as two, at.caller() as nobody:
-            for _ in range(3):
-                answers = await asyncio.gather(*(who.get("/") for who in (one, two, nobody)))
-                told = [answer.json() for answer in answers]
-                shown = [msgspec.convert(one["certificate"], bytes | None) for one in told]
-                assert shown == [ward.der, dock.der, None]
-                assert {one["scheme"] for one in told} == {"https"}
-                assert len({one["client"][1] for one in told} - {at.inner}) == 3
+    async with (
+        served(hospital) as at,
+        at.caller(ward) as one,
+        at.caller(dock) as two,
+        at.caller() as nobody,
+    ):
+        for _ in range(3):
+            answers = await asyncio.gather(*(who.get("/") for who in (one, two, nobody)))
+            told = [answer.json() for answer in answers]
+            shown = [msgspec.convert(one["certificate"], bytes | None) for one in told]
+            assert shown == [ward.der, dock.der, None]
+            assert {one["scheme"] for one in told} == {"https"}
+            assert len({one["client"][1] for one in told} - {at.inner}) == 3
 
 
 async def test_who_has_to_show_a_certificate_and_does_not_is_not_let_in(hospital: Hospital):
@@ -130,7 +134,7 @@ async def test_nobody_gets_in_round_the_door(hospital: Hospital):
 
 async def test_old_tls_is_refused(hospital: Hospital):
     old = hospital.authority.trusting()
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     async with served(hospital) as at, at.caller(tls=old) as caller:
         with pytest.raises(httpx.ConnectError):
