@@ -10,6 +10,7 @@ another connection.
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
@@ -176,7 +177,7 @@ class _Inside(_Side):
     def __init__(self, outside: _Outside) -> None:
         super().__init__()
         self.other = outside
-        self.when_lost = lambda: None
+        self.when_lost: Callable[[], None] = _nothing
         self._parting: asyncio.TimerHandle | None = None
 
     def address(self) -> Address:
@@ -198,6 +199,10 @@ class _Inside(_Side):
         self.when_lost()
         if self.other is not None:
             self.other.transport.close()
+
+
+def _nothing() -> None:
+    """Not joined yet."""
 
 
 async def _refuse(send: Send) -> None:
