@@ -15,10 +15,10 @@ import msgspec
 from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
 from ledger.settings import LedgerSettings, RetentionRules
-from policies.oauth.registration import RegistrationTerms
 from policies.oauth.certificates import TrustedProxies
 from policies.oauth.dpop import DpopSettings
 from policies.oauth.issuer_settings import ExternalIssuer
+from policies.oauth.registration import RegistrationTerms
 from process_apis.case_demand.rules import CancellationPolicy
 from process_apis.invoice_matching.rules import MatchTolerance
 from process_apis.requisition_to_order.rules import ApprovalPolicy
