@@ -104,7 +104,6 @@ class NonceNeeded(CallerFailure):
 
     status = 401
     slug = "nonce-needed"
-    retryable = True
 
 
 class Forbidden(CallerFailure):

@@ -19,9 +19,9 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from canonical.clock import Clock
 from canonical.request import RequestFacts
+from gateway.admission import METADATA, Admission, describe_resource
 from gateway.authorization import Authorization, describe_server
 from gateway.authorization import router as authorization_routes
-from gateway.binding import METADATA, Admission, describe_resource
 from gateway.config import Config
 from gateway.contract import ContractRequest, require_contract
 from gateway.events import Subscribers

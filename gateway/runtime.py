@@ -22,9 +22,8 @@ from granian.server.embed import Server as Granian
 from litestar.types import ASGIApp
 
 from canonical.clock import Clock, utc_now
+from gateway.admission import open_admission
 from gateway.app import Parts, create_app
-from gateway.authorization.opening import open_authorization
-from gateway.binding import open_admission, open_binding
 from gateway.config import ROLES, Config, Role, setting
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
@@ -96,12 +95,8 @@ async def open_parts(
         ledger.catalogue.install(flows(config, systems), STARTS)
         ledger.retention.rules = config.retention
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
-        binding = await stack.enter_async_context(open_binding(config, found.valkey, clock))
-        authorization = await stack.enter_async_context(
-            open_authorization(config, ledger, clock, binding)
-        )
         admission = await stack.enter_async_context(
-            open_admission(config, authorization.verifier.verify, binding)
+            open_admission(config, ledger, found.valkey, clock)
         )
         subscribers = await stack.enter_async_context(
             open_subscribers(config, ledger, cache, clock)
@@ -112,7 +107,7 @@ async def open_parts(
             systems=systems,
             upstreams=upstreams,
             doors=open_doors(config, ledger, systems, clock),
-            authorization=authorization,
+            authorization=admission.authorization,
             admission=admission,
             limiter=limiter,
             subscribers=subscribers,

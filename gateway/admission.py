@@ -1,6 +1,6 @@
 """Whose tokens are taken here, and what their bearers have to show: put together, and described."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import httpx
@@ -11,9 +11,11 @@ from litestar.params import SkipValidation
 
 from canonical.clock import Clock
 from canonical.errors import StoreUnavailable
-from canonical.request import Principal
+from gateway.authorization.opening import open_authorization
+from gateway.authorization.parts import Authorization
 from gateway.config import Config, ConfigurationRefused
 from gateway.events import public_url
+from ledger.ledger import Ledger
 from policies.aiohttp_transport import AiohttpTransport
 from policies.oauth.binding import Binding
 from policies.oauth.certificates import ClientCertificates
@@ -40,16 +42,43 @@ class ProtectedResource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):
-    """What checks who comes in."""
+    """What checks who comes in, and issues what they come in with."""
 
+    authorization: Authorization
     issuers: Issuers
     binding: Binding
     resource: ProtectedResource
 
 
 @asynccontextmanager
-async def open_binding(config: Config, valkey: str, clock: Clock) -> AsyncGenerator[Binding]:
-    """Put together what asks callers to show what their tokens are bound to."""
+async def open_admission(
+    config: Config, ledger: Ledger, valkey: str, clock: Clock
+) -> AsyncGenerator[Admission]:
+    """Put it together; no other issuer has to answer for that."""
+    url = public_url(config)
+    if any(issuer.url == url for issuer in config.issuers):
+        raise ConfigurationRefused(f"issuers: {url} is this gateway itself")
+    async with AsyncExitStack() as stack:
+        binding = await stack.enter_async_context(_open_binding(config, valkey, clock))
+        authorization = await stack.enter_async_context(
+            open_authorization(config, ledger, clock, binding)
+        )
+        transport = AiohttpTransport(connections=8, longest_body=_LONGEST_ANSWER)
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, trust_env=False, timeout=10)
+        )
+        issuers = Issuers(authorization.verifier.verify, config.issuers, http)
+        stack.push_async_callback(issuers.aclose)
+        yield Admission(
+            authorization=authorization,
+            issuers=issuers,
+            binding=binding,
+            resource=_resource(config, url),
+        )
+
+
+@asynccontextmanager
+async def _open_binding(config: Config, valkey: str, clock: Clock) -> AsyncGenerator[Binding]:
     memory = proof_memory(valkey)
     try:
         with suppress(StoreUnavailable):  # it begins with the first proof, which needs a nonce then
@@ -58,24 +87,6 @@ async def open_binding(config: Config, valkey: str, clock: Clock) -> AsyncGenera
         yield Binding(proofs, ClientCertificates(config.server.proxies), clock)
     finally:
         await memory.aclose()
-
-
-@asynccontextmanager
-async def open_admission(
-    config: Config, own: Callable[[bytes, float], Principal], binding: Binding
-) -> AsyncGenerator[Admission]:
-    """Put it together; no issuer has to answer for that."""
-    url = public_url(config)
-    if any(issuer.url == url for issuer in config.issuers):
-        raise ConfigurationRefused(f"issuers: {url} is this gateway itself")
-    async with AsyncExitStack() as stack:
-        transport = AiohttpTransport(connections=8, longest_body=_LONGEST_ANSWER)
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, trust_env=False, timeout=10)
-        )
-        issuers = Issuers(own, config.issuers, http)
-        stack.push_async_callback(issuers.aclose)
-        yield Admission(issuers=issuers, binding=binding, resource=_resource(config, url))
 
 
 def _resource(config: Config, url: str) -> ProtectedResource:
