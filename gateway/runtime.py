@@ -17,14 +17,14 @@ from pathlib import Path
 
 import msgspec
 import redis.asyncio as redis
-from granian.constants import Interfaces
+from granian.constants import Interfaces, SSLProtocols
 from granian.server.embed import Server as Granian
 from litestar.types import ASGIApp
 
 from canonical.clock import Clock, utc_now
 from gateway.admission import open_admission
 from gateway.app import Parts, create_app
-from gateway.config import ROLES, Config, Role, setting
+from gateway.config import ROLES, Config, Role, Tls, setting
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
 from gateway.events import open_subscribers
@@ -198,8 +198,10 @@ async def _listening(parts: Parts, notes: list[str]) -> AsyncGenerator[int]:
 async def _serving(parts: Parts) -> AsyncGenerator[None]:
     server, app = parts.config.server, create_app(parts)
     async with watched(server.tls, PROTOCOLS) as files:
-        if files is None:
-            async with _http(app, server.host, server.port):
+        if files is None or not files.asks_callers:
+            async with _http(app, server.host, server.port, server.tls) as granian:
+                if files is not None:
+                    files.when_changed = granian.reload
                 yield
             return
         inner = free_port(INNER_HOST, 0)
@@ -214,19 +216,25 @@ async def _serving(parts: Parts) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def _http(app: ASGIApp, host: str, port: int) -> AsyncGenerator[None]:
+async def _http(
+    app: ASGIApp, host: str, port: int, tls: Tls | None = None
+) -> AsyncGenerator[Granian]:
     granian = Granian(
         app,
         address=host,
         port=port,
-        interface=Interfaces.ASGI,
+        # With TLS it begins again with each new certificate; the application does not.
+        interface=Interfaces.ASGINL if tls else Interfaces.ASGI,
         websockets=False,
         log_enabled=False,
+        ssl_cert=Path(tls.certificate) if tls else None,
+        ssl_key=Path(tls.key) if tls else None,
+        ssl_protocol_min=SSLProtocols.tls13 if tls and tls.minimum == "1.3" else SSLProtocols.tls12,
     )
     serving = asyncio.create_task(granian.serve(), name="http")
     await _answering(host, port, serving)
     try:
-        yield
+        yield granian
     finally:
         granian.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait({serving}, timeout=10)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,8 @@ _Stamp = tuple[tuple[int, int, int], ...]
 
 
 class TlsFiles:
-    """A context for a listener whose handshakes use what the files hold now.
+    """A context for a listener whose handshakes use what the files hold now. `when_changed` is
+    called for a listener that reads them itself.
 
     Raises `ConfigurationRefused` where they cannot be used at the start.
     """
@@ -30,6 +31,8 @@ class TlsFiles:
         self.context = self._read()
         # Asked in every handshake, with or without a name, before the certificate is chosen.
         self.context.sni_callback = self._choose
+        self.asks_callers = tls.client_certificates != "none"
+        self.when_changed: Callable[[], None] = _nothing
 
     def reread(self) -> bool:
         """Take what the files hold now; return whether that is something else than before."""
@@ -49,7 +52,8 @@ class TlsFiles:
         """Look at the files again and again, until cancelled."""
         while True:
             await asyncio.sleep(self._tls.reload_seconds)
-            await asyncio.to_thread(self.reread)
+            if await asyncio.to_thread(self.reread):
+                self.when_changed()
 
     def _choose(self, call: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         call.context = self._current
@@ -83,6 +87,10 @@ class TlsFiles:
                 "chain, its private key without a password, and the authorities of callers"
             ) from exc
         return context
+
+
+def _nothing() -> None:
+    """Nobody reads the files but us."""
 
 
 @asynccontextmanager

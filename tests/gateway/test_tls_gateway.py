@@ -28,8 +28,8 @@ SCOPE = "experience.operations:read"
 
 
 class Behind:
-    def __init__(self, running: Running, authority: Authority) -> None:
-        self.running, self.authority = running, authority
+    def __init__(self, running: Running, authority: Authority, valkey: str) -> None:
+        self.running, self.authority, self.valkey = running, authority, valkey
 
     def caller(self, shown: Issued | None = None) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -89,7 +89,7 @@ async def behind(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Async
             await ClientBook(running.parts.ledger.clients).put(
                 msgspec.structs.replace(client, **by_certificate)
             )
-            yield Behind(running, authority)
+            yield Behind(running, authority, stores.valkey)
 
 
 async def test_a_token_is_of_use_only_on_connections_with_its_certificate(behind: Behind):
@@ -167,7 +167,35 @@ async def test_hl7_is_acknowledged_over_tls_to_whoever_shows_a_certificate(
 async def test_a_gateway_whose_certificate_cannot_be_read_does_not_start(behind: Behind):
     parts = behind.running.parts
     tls = msgspec.structs.replace(parts.config.server.tls, certificate="nowhere.pem")
-    stores = Stores(dsn=parts.ledger.database.dsn, valkey="unix:///nowhere.sock")
+    stores = Stores(dsn=parts.ledger.database.dsn, valkey=behind.valkey)
     with pytest.raises(ConfigurationRefused, match=r"nowhere\.pem"):
         async with running_gateway(behind_tls(parts.config, tls), ["api"], stores=stores):
             pass
+
+
+async def test_without_callers_certificates_the_server_ends_tls_itself_and_takes_new_files(
+    behind: Behind, tmp_path: Path
+):
+    parts, authority = behind.running.parts, Authority(tmp_path, "own-ca")
+    own = authority.issue("gateway", "server")
+    tls = Tls(certificate=str(own.certificate), key=str(own.key), reload_seconds=0.1)
+    server = msgspec.structs.replace(parts.config.server, port=0, tls=tls)
+    told = msgspec.structs.replace(parts.config, server=server)
+    stores = Stores(dsn=parts.ledger.database.dsn, valkey=behind.valkey)
+    async with running_gateway(told, ["api"], stores=stores) as running:
+        assert running.url.startswith("https://")
+        assert await served_certificate(running.url, authority) == own.der
+        async with httpx.AsyncClient(verify=authority.trusting(), trust_env=False) as http:
+            assert (await http.get(f"{running.url}/health/live")).status_code == 200
+        renewed = authority.issue("gateway", "server")
+        async with asyncio.timeout(20):
+            while await served_certificate(running.url, authority) != renewed.der:
+                await asyncio.sleep(0.05)
+
+
+async def served_certificate(url: str, authority: Authority) -> bytes:
+    host, _, port = url.removeprefix("https://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=authority.trusting())
+    found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.transport.abort()
+    return found
