@@ -23,13 +23,13 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport PYRIGHT_PYTHON_FORCE_VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench torture corpus openapi setup lock
+.PHONY: help demo run test test-live check bench torture corpus openapi setup lock
 .DELETE_ON_ERROR:
 
 help: ## what can be made
 	@printf '%smake …%s\n' '$(BOLD)' '$(PLAIN)'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name does; do \
-	  printf '  %s%-8s%s %s\n' '$(BOLD)' "$$name" '$(PLAIN)' "$$does"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name does; do \
+	  printf '  %s%-9s%s %s\n' '$(BOLD)' "$$name" '$(PLAIN)' "$$does"; done
 
 demo: $(LOCKED) ## one clinical event becomes a matched and posted invoice, explained hop by hop [ARGS]
 	@$(PY) -m gateway demo $(ARGS)
@@ -40,6 +40,10 @@ run: $(LOCKED) ## the gateway with every role in one process [ARGS goes to «sut
 test: $(LOCKED) ## all tests [TESTS=tests/standards narrows, ARGS='-k mllp' goes to pytest]
 	@$(call say,pytest: $(TESTS) on $(WORKERS) workers)
 	@$(PY) -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS) $(TESTS)
+
+test-live: $(LOCKED) ## tests against systems of others: an OpenID provider on node [what is missing is named]
+	@$(LIVE_INSTALLED)
+	@$(PY) -m pytest -q -n 0 $(ARGS) tests/live
 
 check: $(LOCKED) ## lint and format and types and import contracts; changes nothing
 	@$(call say,ruff: lint)
@@ -122,5 +126,15 @@ PEERS_INSTALLED = [ -e $(PEERS_STAMP) ] || ( mkdir -p $(dir $(PEERS)) \
 	  && $(call say,installing $(PEERS_LOCK) into $(PEERS)) && $(call new_venv,$(PEERS)) \
 	  && $(call install,$(PEERS),--require-hashes --no-deps -r $(PEERS_LOCK)) \
 	  && touch $(PEERS_STAMP) ) || echo 'Going on without the engines of others.' >&2
+
+# Systems of others, for `make test-live`; without them its tests say that they were not run.
+LIVE := .suture/live/oidc-provider
+LIVE_STAMP := $(LIVE)/made-$(firstword $(shell cksum < tests/live/oidc-provider/package.json))
+LIVE_INSTALLED = [ -e $(LIVE_STAMP) ] || ( command -v node > /dev/null && command -v npm > /dev/null \
+	  && mkdir -p $(LIVE) && $(call say,installing oidc-provider into $(LIVE)) \
+	  && cp tests/live/oidc-provider/package.json $(LIVE)/ && cd $(LIVE) \
+	  && npm install --no-package-lock --no-audit --no-fund > install.log 2>&1 \
+	  && touch $(notdir $(LIVE_STAMP)) ) \
+	  || echo 'Not run: node or npm is missing, or oidc-provider cannot be installed.' >&2
 
 MASKED = sed -E "s|https?://[^ /]+|<index>|g; s|host='[^']*'|host=<index>|g"

@@ -139,11 +139,17 @@ def configured(config: Config, north: str, south: str, **changed: Any) -> Config
     )
 
 
-class _Clock:
-    ahead = timedelta()
+class Clock:
+    """The real time, and what it was put forward by."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
 
     def __call__(self) -> datetime:
-        return utc_now() + self.ahead
+        return utc_now() + self._ahead
+
+    def forward(self, seconds: float) -> None:
+        self._ahead += timedelta(seconds=seconds)
 
 
 @asynccontextmanager
@@ -152,12 +158,12 @@ async def open_field(config: Config, stores: Stores, folder: Path) -> AsyncGener
     async with AsyncExitStack() as stack:
         north = await stack.enter_async_context(vendor_system("issuer"))
         south = await stack.enter_async_context(vendor_system("issuer"))
-        clock = _Clock()
+        clock = Clock()
         parts = await stack.enter_async_context(
             open_parts(configured(config, north, south), clock, stores)
         )
         field = Field(parts, (north, south), folder)
-        clock.ahead = timedelta(seconds=60)
+        clock.forward(60)
         client, secret = new_client("app", (SCOPE,))
         changes: dict[str, dict[str, Any]] = {
             "app": {},
