@@ -19,7 +19,15 @@ from gateway.commands.opening import configuration, opened
 from ledger.audit_trail import Evidence
 from ledger.ledger import Ledger
 from policies.oauth.client_keys import public_keys
-from policies.oauth.clients import OAuthClient, PublicKey, Wish, new_client, with_new_secret
+from policies.oauth.clients import (
+    BINDINGS,
+    OAuthClient,
+    PublicKey,
+    Wish,
+    new_client,
+    with_certificate,
+    with_new_secret,
+)
 from policies.oauth.refusals import InvalidClientMetadataError
 from policies.oauth.registration import SANDBOX, check_https, with_keys
 from policies.oauth.revoked import client_name
@@ -43,7 +51,7 @@ _ABOUT = {
     "revoke": "the tokens it has count no more; it may ask for new ones",
 }
 _OPTIONS = {
-    "name": ("add",),
+    **dict.fromkeys(("name", "tls_subject", "bind"), ("add",)),
     **dict.fromkeys(("scope", "facility", "role", "data_class", "sla"), ("add", "promote")),
     "every_facility": ("promote",),
     "overlap_hours": ("rotate-secret",),
@@ -71,8 +79,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-class", action="append", choices=_CLASSES)
     parser.add_argument("--sla", default="", help="its tier of service (standard)")
     parser.add_argument("--overlap-hours", type=float, help="how long the old secret stays (24)")
+    parser.add_argument("--bind", action="append", choices=BINDINGS, help="add: bind its tokens")
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument("--jwks", type=Path, metavar="FILE", help="its public keys")
+    keys.add_argument(
+        "--tls-subject", default="", metavar="KIND:NAME", help="add: in its certificate"
+    )
     keys.add_argument("--jwks-uri", default="", metavar="URL", help="where its public keys are")
 
 
@@ -123,7 +135,10 @@ async def _add(given: argparse.Namespace, ledger: Ledger) -> int:
         roles=_all(given.role),
         data_classes=_all(given.data_class) or client.data_classes,
         sla=given.sla or "standard",
+        binds=_all(given.bind),
     )
+    if given.tls_subject:
+        client, secret = with_certificate(client, given.tls_subject), ""
     if given.jwks or given.jwks_uri:
         client, secret = with_keys(client, _public_keys(given), given.jwks_uri), ""
     await book.put(client)

@@ -5,7 +5,7 @@ import hmac
 import math
 import re
 import secrets
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -23,6 +23,12 @@ AuthMethod = Literal["client_secret", "private_key_jwt", "tls_client_auth", "non
 """How a client proves who it is: by a secret (basic or post), by an assertion that it signed, by
 its certificate, or not at all (an app in the hands of people: its grants prove something else).
 """
+
+Binding = Literal["dpop", "certificate"]
+"""What a token can be bound to: a key that its bearer proves to have (RFC 9449), or the certificate
+of its connection (RFC 8705).
+"""
+BINDINGS: tuple[Binding, ...] = get_args(Binding)
 
 PublicKey = dict[str, str]
 """A public JWK: `kty`, `kid`, `crv`, `x`, `y`, `n`, `e`, `alg`, `use`."""
@@ -78,7 +84,7 @@ class OAuthClient(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     wish: Wish | None = None
     software: str = ""
     tls_subject: str = ""
-    binds: tuple[Literal["dpop", "certificate"], ...] = ()
+    binds: tuple[Binding, ...] = ()
 
     def accepts(self, secret: str, now: float = math.inf) -> bool:
         """Compare in constant time. A secret is 256 random bits: it needs no slow hash."""
@@ -126,6 +132,24 @@ def with_new_secret(
         earlier_secret=earlier if client.secret_hash and overlap_seconds > 0 else None,
     )
     return rotated, secret
+
+
+def with_certificate(client: OAuthClient, subject: str) -> OAuthClient:
+    """Return the client as one that proves itself by its certificate (RFC 8705 2.1)."""
+    kind, _, name = subject.partition(":")
+    if kind not in ("dns", "uri", "email", "ip", "dn") or not name:
+        raise InvalidRequest(
+            "the name of the certificate cannot be used",
+            where="tlsSubject",
+            expected="dns:NAME, uri:…, email:…, ip:… or dn:… as RFC 4514 writes it",
+        )
+    return msgspec.structs.replace(
+        client,
+        secret_hash="",
+        secret_salt="",
+        auth_method="tls_client_auth",
+        tls_subject=subject,
+    )
 
 
 def check_client_id(client_id: str) -> None:

@@ -190,3 +190,19 @@ async def test_signing_keys_are_listed_rotated_and_removed(
     code, said = await operator.types("signing-keys", "remove", old["kid"])
     assert (code, "suture signing-keys list" in said) == (1, True)
     assert (await operator.types("audit", "verify"))[0] == 0
+
+
+async def test_a_client_may_prove_itself_by_its_certificate_and_have_its_tokens_bound(
+    operator: Operator, ledger: Ledger
+):
+    words = ("clients", "add", "ward", "--scope", READ, "--tls-subject", "dns:ward.example")
+    code, said = await operator.types(*words, "--bind", "dpop", "--bind", "certificate")
+    assert code == 0, said
+    kept = await ledger.clients.find("ward")
+    assert kept is not None
+    client = msgspec.json.decode(kept, type=OAuthClient)
+    assert (client.auth_method, client.tls_subject) == ("tls_client_auth", "dns:ward.example")
+    assert (client.binds, client.secret_hash) == (("dpop", "certificate"), "")
+    code, said = await operator.types("clients", "add", "dock", "--tls-subject", "dock")
+    assert code != 0
+    assert "dns:NAME" in said
