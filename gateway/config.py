@@ -4,6 +4,7 @@ Secrets are never in the file: they come from the environment, `NAME` or `NAME_F
 reads the environment.
 """
 
+import hashlib
 import os
 import tomllib
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 
 from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
+from ledger.alert_rules import AlertRules
 from ledger.settings import LedgerSettings, RetentionRules
 from policies.oauth.registration import RegistrationTerms
 from process_apis.case_demand.rules import CancellationPolicy
@@ -148,6 +150,7 @@ class Config(_Section, frozen=True, kw_only=True):
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()
     retention: RetentionRules = RetentionRules()
+    alerts: AlertRules = AlertRules()
 
 
 def load(path: Path) -> Config:
@@ -162,6 +165,21 @@ def load(path: Path) -> Config:
         raise ConfigurationRefused(f"{path} is not a text file that can be read") from exc
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, msgspec.DecodeError) as exc:
         raise ConfigurationRefused(f"{path}: {exc}") from exc
+
+
+def policy_version(config: Config) -> str:
+    """Return what names this configuration in records: the same file, the same name.
+
+    Where a replica is found, and where it keeps what it makes itself, is no policy.
+    """
+    told = msgspec.structs.replace(
+        config,
+        server=msgspec.structs.replace(config.server, host="", port=0),
+        mllp=msgspec.structs.replace(config.mllp, host="", port=0),
+        state_folder="",
+        database="",
+    )
+    return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()[:12]
 
 
 class _Upstreams(msgspec.Struct):

@@ -23,7 +23,7 @@ from granian.server.embed import Server as Granian
 from canonical.clock import Clock, utc_now
 from gateway.app import Parts, create_app
 from gateway.authorization.opening import open_authorization
-from gateway.config import ROLES, Config, Role, setting
+from gateway.config import ROLES, Config, Role, policy_version, setting
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
 from gateway.events import open_subscribers
@@ -91,6 +91,8 @@ async def open_parts(
         systems = connect(config, ledger, upstreams, clock)
         ledger.catalogue.install(flows(config, systems), STARTS)
         ledger.retention.rules = config.retention
+        ledger.watch.rules = config.alerts
+        ledger.watch.zones = {facility.id: facility.zone for facility in config.facilities}
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
         authorization = await stack.enter_async_context(open_authorization(config, ledger, clock))
         subscribers = await stack.enter_async_context(
@@ -157,6 +159,9 @@ async def running_gateway(
             stack.push_async_callback(parts.ledger.deliveries.stop)
             parts.ledger.retention.start()
             stack.push_async_callback(parts.ledger.retention.stop)
+            for each in (parts.ledger.watch, parts.ledger.audit_checks):
+                each.start()
+                stack.push_async_callback(each.stop)
         mllp, url = None, ""
         if "listener" in wanted:
             mllp = await stack.enter_async_context(_listening(parts, notes))
@@ -175,6 +180,7 @@ async def _listening(parts: Parts, notes: list[str]) -> AsyncGenerator[int]:
     listener = MllpListener(
         parts.doors.hl7, mllp.host, port, mllp.max_frame_bytes, mllp.idle_seconds
     )
+    listener.policy = policy_version(parts.config)
     bound = await listener.start()
     try:
         yield bound
