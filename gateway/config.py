@@ -6,6 +6,7 @@ reads the environment.
 
 import hashlib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -118,10 +119,22 @@ class Events(_Section, frozen=True, kw_only=True):
 
 
 class Observability(_Section, frozen=True, kw_only=True):
-    """How much is traced (0 to 1), and where spans go."""
+    """How much is traced (0 to 1), and where spans go.
 
-    sample_ratio: float = 0.1
+    `mask` are regular expressions of what must not be in a log here, such as the hospital's own
+    patient numbers; what looks like a person or a secret is masked without them.
+    """
+
+    sample_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     spans: Literal["off", "console"] = "off"
+    mask: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for pattern in self.mask:
+            try:
+                re.compile(pattern)
+            except re.error as exc:
+                raise ValueError(f"mask {pattern!r} is no regular expression: {exc}") from exc
 
 
 class Config(_Section, frozen=True, kw_only=True):

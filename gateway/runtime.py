@@ -29,6 +29,7 @@ from gateway.embedded.valkey import start_valkey
 from gateway.events import open_subscribers
 from gateway.health import Pings
 from gateway.keys import kept_audit_keys, ledger_keys
+from gateway.masking import Masking
 from gateway.metrics import Metrics
 from gateway.rereading import Rereading
 from gateway.upstreams import open_upstreams
@@ -79,6 +80,7 @@ async def open_parts(
     config: Config, clock: Clock = utc_now, stores: Stores | None = None
 ) -> AsyncGenerator[Parts]:
     """Open everything but sockets and workers; `stores` that are given stay the caller's."""
+    Masking(config.observability.mask).install()
     async with AsyncExitStack() as stack:
         found = stores
         if found is None:
