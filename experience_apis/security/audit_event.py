@@ -221,6 +221,8 @@ def _entities(told: AuditRow) -> Iterator[Entity]:
 def _details(told: AuditRow) -> Iterator[Detail]:
     if told.kind != "call":
         yield Detail(type="action", value_string=told.action or told.kind)
+    elif told.object:
+        yield Detail(type="object", value_string=told.object)
     for name, value in told.detail.items():
         if value and name != "token":
             yield Detail(type=name, value_string=value)

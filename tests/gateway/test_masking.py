@@ -11,6 +11,7 @@ from canonical.request import CALL, RequestFacts
 from gateway.config import Observability
 from gateway.logs import _Lines
 from gateway.masking import Masking
+from gateway.openapi import document
 
 ZOE = "Zoë-Tagged"
 
@@ -115,3 +116,9 @@ async def test_a_line_says_which_call_and_which_transaction_it_is_about(written)
 def test_a_mask_that_is_no_pattern_is_refused_with_its_text():
     with pytest.raises(ValueError, match=r"\(unclosed"):
         Observability(mask=("(unclosed",))
+
+
+def test_describing_the_apis_leaves_the_log_as_it_is(written):
+    document("system")
+    logging.getLogger("suture.after").debug("still here")
+    assert "still here" in written.getvalue()
