@@ -7,7 +7,6 @@ import logging
 import socket
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import (
-    AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
     contextmanager,
@@ -92,9 +91,6 @@ async def open_parts(
         upstreams = await stack.enter_async_context(open_upstreams(config))
         systems = connect(config, ledger, upstreams, clock)
         ledger.catalogue.install(flows(config, systems), STARTS)
-        ledger.retention.rules = config.retention
-        ledger.watch.rules = config.alerts
-        ledger.watch.zones = {facility.id: facility.zone for facility in config.facilities}
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
         authorization = await stack.enter_async_context(open_authorization(config, ledger, clock))
         subscribers = await stack.enter_async_context(
@@ -119,16 +115,20 @@ async def open_parts(
         )
 
 
-def _opened_ledger(
-    config: Config, stores: Stores, clock: Clock
-) -> AbstractAsyncContextManager[Ledger]:
-    return open_ledger(
+@asynccontextmanager
+async def _opened_ledger(config: Config, stores: Stores, clock: Clock) -> AsyncGenerator[Ledger]:
+    """Open the ledger with the rules of this installation."""
+    async with open_ledger(
         stores.dsn,
         secret=ledger_keys(config),
         clock=clock,
         settings=config.ledger,
         audit_keys=partial(kept_audit_keys, config),
-    )
+    ) as ledger:
+        ledger.retention.rules = config.retention
+        ledger.watch.rules = config.alerts
+        ledger.watch.zones = {facility.id: facility.zone for facility in config.facilities}
+        yield ledger
 
 
 def _valkey(url: str) -> redis.Redis:

@@ -96,7 +96,7 @@ _METHODS = {
 _OTHER_METHOD = _Pattern(_OPERATION, _interaction("operation"), "E")
 
 _SENDS, _RECEIVES = _dicom("110153", "Source Role ID"), _dicom("110152", "Destination Role ID")
-_GOOD = {"done", "received", "sent", "published", "resolved", "ok"}
+_GOOD = {"done", "received", "sent", "published", "resolved", "granted", "raised", "ok"}
 
 
 def audit_event(told: AuditRow) -> AuditEvent:

@@ -132,7 +132,7 @@ async def _certificate(name: str, host: str, port: int) -> Finding:
         return (what, False, f"{exc.verify_message}; ask the owner of {host} for a new one")
     except (OSError, TimeoutError) as exc:
         return (what, False, f"{host}:{port}: {type(exc).__name__}; check the address")
-    shown = writer.get_extra_info("peercert") or {}
+    shown: dict[str, str] = writer.get_extra_info("peercert") or {}
     writer.close()
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(shown["notAfter"]), UTC)
     left = ends - utc_now()
