@@ -190,7 +190,7 @@ class TaskRaised(Published, frozen=True, kw_only=True):
     """A person must look: work is stuck or refused, a decision is due, something did not come."""
 
     task: str
-    kind: Literal["stuck", "decision", "refused", "overdue"]
+    kind: Literal["stuck", "decision", "refused", "overdue", "alert"]
     reason: str
     title: str
     owner: str

@@ -1,5 +1,6 @@
 """Who asks: the typed facts of one request, and the events that documents turn into."""
 
+from contextvars import ContextVar
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -37,12 +38,32 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestFacts(msgspec.Struct, kw_only=True):
-    """The facts of one call; each field is set by exactly one policy."""
+    """The facts of one call; each field is set by exactly one policy, or by its route.
+
+    `transaction` and `object` are what the call was about, `facility` where that is ('' leaves it
+    to the token), `policy` the version of the configuration in force, `traceparent` the place of
+    the call in the caller's trace (W3C Trace Context 3.2).
+    """
 
     correlation_id: str = ""
     principal: Principal | None = None
     transaction: str = ""
     failure: str = ""
+    object: str = ""
+    facility: str = ""
+    policy: str = ""
+    traceparent: str = ""
+
+    @property
+    def seen_facility(self) -> str:
+        """Where the call was about, or the one facility that its token is for."""
+        if self.facility or self.principal is None or len(self.principal.facilities) != 1:
+            return self.facility
+        return next(iter(self.principal.facilities))
+
+
+CALL: ContextVar[RequestFacts | None] = ContextVar("suture_call", default=None)
+"""The call in hand, for what is recorded, logged and sent on its behalf; None in a worker."""
 
 
 class Reference(NamedTuple):

@@ -22,7 +22,7 @@ from canonical.request import RequestFacts
 from gateway.admission import METADATA, Admission, describe_resource
 from gateway.authorization import Authorization, describe_server
 from gateway.authorization import router as authorization_routes
-from gateway.config import Config
+from gateway.config import Config, policy_version
 from gateway.contract import ContractRequest, require_contract
 from gateway.events import Subscribers
 from gateway.health import Pings
@@ -154,14 +154,21 @@ def _leave_to_the_edge(_request: Request[Any, Any, State], exc: Exception) -> An
 
 def _edge(parts: Parts) -> Edge:
     async def audit(call: CallRecord) -> None:
-        await parts.ledger.record(
+        nobody = f"address:{call.address}" if call.address else "anonymous"
+        await parts.ledger.writer.submit(
             Evidence(
                 kind="call",
-                actor=call.client or "anonymous",
+                actor=call.person or call.client or nobody,
                 action=f"{call.method} {call.path}",
                 outcome=call.failure or str(call.status),
+                object=call.object,
                 transaction=call.transaction,
                 correlation_id=call.correlation_id,
+                client=call.client if call.person else "",
+                purpose=call.purpose,
+                facility=call.facility,
+                policy=call.policy,
+                address=call.address,
                 detail={
                     "status": str(call.status),
                     "token": call.token_id,
@@ -179,6 +186,7 @@ def _edge(parts: Parts) -> Edge:
         clock=parts.clock,
         problem=problem,
         tracer=tracer(parts.config.observability),
+        policy=policy_version(parts.config),
     )
 
 

@@ -154,7 +154,10 @@ def _payload_schemas() -> dict[str, Any]:
 
 def _envelope() -> dict[str, Any]:
     """Return CloudEvents 1.0 with our extensions, as JSON Schema."""
-    optional = ("subject", "correlationid", "causationid", "transactionid", "facility")
+    optional = (
+        *("subject", "correlationid", "causationid", "transactionid", "facility"),
+        "traceparent",
+    )
     return {
         "type": "object",
         "description": "CloudEvents 1.0, structured JSON. Attributes without a value are left out.",

@@ -4,7 +4,9 @@ Secrets are never in the file: they come from the environment, `NAME` or `NAME_F
 reads the environment.
 """
 
+import hashlib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +16,7 @@ import msgspec
 
 from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
+from ledger.alert_rules import AlertRules
 from ledger.settings import LedgerSettings, RetentionRules
 from policies.oauth.certificates import TrustedProxies
 from policies.oauth.dpop import DpopSettings
@@ -144,10 +147,22 @@ class Events(_Section, frozen=True, kw_only=True):
 
 
 class Observability(_Section, frozen=True, kw_only=True):
-    """How much is traced (0 to 1), and where spans go."""
+    """How much is traced (0 to 1), and where spans go.
 
-    sample_ratio: float = 0.1
+    `mask` are regular expressions of what must not be in a log here, such as the hospital's own
+    patient numbers; what looks like a person or a secret is masked without them.
+    """
+
+    sample_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     spans: Literal["off", "console"] = "off"
+    mask: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for pattern in self.mask:
+            try:
+                re.compile(pattern)
+            except re.error as exc:
+                raise ValueError(f"mask {pattern!r} is no regular expression: {exc}") from exc
 
 
 class Config(_Section, frozen=True, kw_only=True):
@@ -178,6 +193,7 @@ class Config(_Section, frozen=True, kw_only=True):
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()
     retention: RetentionRules = RetentionRules()
+    alerts: AlertRules = AlertRules()
 
     def __post_init__(self) -> None:
         for said in ([one.name for one in self.issuers], [one.url for one in self.issuers]):
@@ -197,6 +213,21 @@ def load(path: Path) -> Config:
         raise ConfigurationRefused(f"{path} is not a text file that can be read") from exc
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, msgspec.DecodeError) as exc:
         raise ConfigurationRefused(f"{path}: {exc}") from exc
+
+
+def policy_version(config: Config) -> str:
+    """Return what names this configuration in records: the same file, the same name.
+
+    Where a replica is found, and where it keeps what it makes itself, is no policy.
+    """
+    told = msgspec.structs.replace(
+        config,
+        server=msgspec.structs.replace(config.server, host="", port=0),
+        mllp=msgspec.structs.replace(config.mllp, host="", port=0),
+        state_folder="",
+        database="",
+    )
+    return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()[:12]
 
 
 class _Upstreams(msgspec.Struct):

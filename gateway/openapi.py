@@ -98,6 +98,7 @@ def document(tier: str) -> dict[str, Any]:
         route_handlers=[*TIERS[tier]],
         dependencies={name: _stand_in() for name in DEPENDENCIES},
         plugins=[structs],
+        logging_config=None,  # its own would replace the handlers of the process that serves this
         openapi_config=OpenAPIConfig(
             title=_TITLES[tier],
             version=VERSION,

@@ -13,6 +13,7 @@ from gateway.events import DOCUMENT
 from gateway.openapi import TIERS, encoded
 
 _CONSOLE = Path(__file__).resolve().parent.parent / "experience_apis" / "operations" / "console"
+_AUDIT = _CONSOLE.parent.parent / "security" / "console"
 _TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -62,6 +63,18 @@ async def open_console() -> Response[bytes]:
 async def read_console_file(name: FromPath[str]) -> Response[bytes]:
     """Return a script, style or picture of the console."""
     return _file(_CONSOLE, name)
+
+
+@get("/console/audit", operation_id="openAuditConsole", public=True)
+async def open_audit_console() -> Response[bytes]:
+    """Show the console of security reviewers; its data needs a token."""
+    return _file(_AUDIT, "index.html")
+
+
+@get("/console/audit/{name:str}", operation_id="readAuditConsoleFile", public=True)
+async def read_audit_console_file(name: FromPath[str]) -> Response[bytes]:
+    """Return a script or style of the console of security reviewers."""
+    return _file(_AUDIT, name)
 
 
 @get("/docs", operation_id="openDocs", public=True)
@@ -130,6 +143,8 @@ router = Router(
     route_handlers=[
         open_console,
         read_console_file,
+        open_audit_console,
+        read_audit_console_file,
         open_docs,
         start_docs,
         read_docs_file,

@@ -7,7 +7,6 @@ import logging
 import socket
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import (
-    AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
     contextmanager,
@@ -24,12 +23,13 @@ from litestar.types import ASGIApp
 from canonical.clock import Clock, utc_now
 from gateway.admission import open_admission
 from gateway.app import Parts, create_app
-from gateway.config import ROLES, Config, Role, Tls, setting
+from gateway.config import ROLES, Config, Role, Tls, policy_version, setting
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
 from gateway.events import open_subscribers
 from gateway.health import Pings
 from gateway.keys import kept_audit_keys, ledger_keys
+from gateway.masking import Masking
 from gateway.metrics import Metrics
 from gateway.rereading import Rereading
 from gateway.tls import watched
@@ -82,6 +82,7 @@ async def open_parts(
     config: Config, clock: Clock = utc_now, stores: Stores | None = None
 ) -> AsyncGenerator[Parts]:
     """Open everything but sockets and workers; `stores` that are given stay the caller's."""
+    Masking(config.observability.mask).install()
     async with AsyncExitStack() as stack:
         found = stores
         if found is None:
@@ -93,7 +94,6 @@ async def open_parts(
         upstreams = await stack.enter_async_context(open_upstreams(config))
         systems = connect(config, ledger, upstreams, clock)
         ledger.catalogue.install(flows(config, systems), STARTS)
-        ledger.retention.rules = config.retention
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
         admission = await stack.enter_async_context(
             open_admission(config, ledger, found.valkey, clock)
@@ -120,16 +120,20 @@ async def open_parts(
         )
 
 
-def _opened_ledger(
-    config: Config, stores: Stores, clock: Clock
-) -> AbstractAsyncContextManager[Ledger]:
-    return open_ledger(
+@asynccontextmanager
+async def _opened_ledger(config: Config, stores: Stores, clock: Clock) -> AsyncGenerator[Ledger]:
+    """Open the ledger with the rules of this installation."""
+    async with open_ledger(
         stores.dsn,
         secret=ledger_keys(config),
         clock=clock,
         settings=config.ledger,
         audit_keys=partial(kept_audit_keys, config),
-    )
+    ) as ledger:
+        ledger.retention.rules = config.retention
+        ledger.watch.rules = config.alerts
+        ledger.watch.zones = {facility.id: facility.zone for facility in config.facilities}
+        yield ledger
 
 
 def _valkey(url: str) -> redis.Redis:
@@ -162,6 +166,9 @@ async def running_gateway(
             stack.push_async_callback(parts.ledger.deliveries.stop)
             parts.ledger.retention.start()
             stack.push_async_callback(parts.ledger.retention.stop)
+            for each in (parts.ledger.watch, parts.ledger.audit_checks):
+                each.start()
+                stack.push_async_callback(each.stop)
         mllp, url = None, ""
         if "listener" in wanted:
             mllp = await stack.enter_async_context(_listening(parts, notes))
@@ -187,6 +194,7 @@ async def _listening(parts: Parts, notes: list[str]) -> AsyncGenerator[int]:
             mllp.idle_seconds,
             files.context if files else None,
         )
+        listener.policy = policy_version(parts.config)
         bound = await listener.start()
         try:
             yield bound

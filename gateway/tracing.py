@@ -9,11 +9,15 @@ from opentelemetry.trace import Tracer
 from gateway.config import Observability
 
 
+def sampled_share(config: Observability) -> float:
+    """Return the share of what begins here that is recorded: nothing where nobody gets it."""
+    return config.sample_ratio if config.spans != "off" else 0.0
+
+
 def tracer(config: Observability) -> Tracer:
     """Return a tracer that records the configured share; callers' own sampling decisions hold."""
-    ratio = config.sample_ratio if config.spans != "off" else 0.0
     provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(ratio)),
+        sampler=ParentBased(TraceIdRatioBased(sampled_share(config))),
         resource=Resource({"service.name": "suture"}),
         shutdown_on_exit=False,
     )

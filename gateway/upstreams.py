@@ -1,4 +1,6 @@
-"""The systems we call, each behind the same outbound policies: retry, breaker, timeout, aiohttp."""
+"""The systems we call, each behind the same outbound policies: trace, retry, breaker, timeout,
+aiohttp.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,10 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 
 from gateway.config import Config, ConfigurationRefused, Upstream, secret
+from gateway.tracing import sampled_share, tracer
 from policies.aiohttp_transport import AiohttpTransport
 from policies.circuit_breaker import CircuitBreaker, GuardedTransport
 from policies.retry import Retry
 from policies.timeout import Timeout
+from policies.trace_context import TraceContext
 
 
 class Upstreams:
@@ -36,10 +40,18 @@ class Upstreams:
 @asynccontextmanager
 async def open_upstreams(config: Config) -> AsyncGenerator[Upstreams]:
     """Open a client for each upstream; close them all on leaving."""
+    seen, ratio = tracer(config.observability), sampled_share(config.observability)
     async with AsyncExitStack() as stack:
         circuits = {name: _circuit(upstream) for name, upstream in config.upstreams.items()}
         clients = {
-            name: await stack.enter_async_context(_client(upstream, circuits[name]))
+            name: await stack.enter_async_context(
+                _client(
+                    upstream,
+                    TraceContext(system=name, sample_ratio=ratio)(
+                        Retry(attempts=upstream.attempts)(circuits[name]), seen
+                    ),
+                )
+            )
             for name, upstream in config.upstreams.items()
         }
         yield Upstreams(clients, circuits)
@@ -52,11 +64,11 @@ def _circuit(upstream: Upstream) -> GuardedTransport:
     )
 
 
-def _client(upstream: Upstream, guarded: GuardedTransport) -> httpx.AsyncClient:
+def _client(upstream: Upstream, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
     auth = (upstream.user, secret(upstream.password_secret)) if upstream.user else None
     return httpx.AsyncClient(
         base_url=upstream.url,
-        transport=Retry(attempts=upstream.attempts)(guarded),
+        transport=transport,
         auth=auth,
         timeout=upstream.timeout_seconds,
         trust_env=False,

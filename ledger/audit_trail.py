@@ -47,18 +47,45 @@ where ($1::text is null or transaction_id = $1)
   and ($2::timestamptz is null or at >= $2) and ($3::timestamptz is null or at < $3)
 order by at, chain, seq"""
 _OFTEN = 5000
+_FIXED = {"refused": ("refusal is not null",), "ok": ("refusal is null",)}
+_LINKED = """
+with named(transaction_id) as (
+    select id from transaction where id = $1
+    union select transaction_id from task where id = $1 and transaction_id is not null
+    union select transaction_id from reference where value = $1
+), patient(kind, value) as (
+    select r.kind, r.value from reference r join named using (transaction_id)
+    where r.kind = any($2::text[])
+), linked(transaction_id) as (
+    select transaction_id from named
+    union select r.transaction_id from reference r join patient using (kind, value)
+)
+select transaction_id as name from linked
+union select r.value from reference r join linked using (transaction_id)
+where r.kind = any($2::text[])"""
 _OF = """
 select chain, seq, at, record from audit where transaction_id = $1
 order by at, chain, seq limit $2"""
 
 
 class Filters(TypedDict, total=False):
-    """What is looked for; left out or empty, it is open. `after` is the place of a page's end."""
+    """What is looked for; left out or empty, it is open. `after` is the place of a page's end.
+
+    `since` is included, `before` is not. `outcome` is «refused», «ok», or the word of one refusal.
+    `linked` are transactions and other names: what is of one of them, or about one. `facilities`
+    limits whoever asks to these.
+    """
 
     evidence: EvidenceKind | None
     kind: str
     actor: str
+    object: str
     transaction: str
+    facility: str
+    outcome: str
+    linked: Collection[str]
+    facilities: Collection[str]
+    since: datetime | None
     before: datetime | None
     after: str
 
@@ -145,20 +172,35 @@ class AuditTrail:
         """Return records, newest first."""
         kind, kinds = filters.get("kind", ""), _kinds(filters)
         after = filters.get("after")
+        linked, limited = [*filters.get("linked", ())], [*filters.get("facilities", ())]
         asked: list[tuple[str, tuple[object, ...]]] = [
             ("kind = ?" if kind == "call" else "kind = ? and kind <> 'call'", (kind,)),
             ("kind = any(?)" if "call" in kinds else "kind = any(?) and kind <> 'call'", (kinds,)),
             ("actor = ?", (searchable(filters.get("actor", "")),)),
+            ("object = ?", (searchable(filters.get("object", "")),)),
             ("transaction_id = ?", (filters.get("transaction"),)),
+            ("facility = ?", (filters.get("facility"),)),
+            ("facility = any(?)", (limited,)),
+            ("(transaction_id = any(?) or object = any(?))", (linked, linked)),
+            ("at >= ?", (filters.get("since"),)),
             ("at < ?", (filters.get("before"),)),
             ("(at, chain, seq) < (?, ?, ?)", _place_of(after) if after else ()),
+            _outcome(filters.get("outcome", "")),
         ]
         asked = [(text, values) for text, values in asked if any(values)]
         numbers = count(2)
         where = [re.sub(r"\?", lambda _: f"${next(numbers)}", text) for text, _ in asked]
+        where += _FIXED.get(filters.get("outcome", ""), ())
         sql = _RECENT.replace("$where", " and ".join(["true", *where]))
         values = [value for _, each in asked for value in each]
         return [_found(row) for row in await self._database.rows(sql, limit, *values)]
+
+    async def names_linked_to(self, name: str, kinds: Collection[str]) -> frozenset[str]:
+        """Return every transaction that shares a name of one of these kinds with those that go by
+        `name`, and these names: what leads to one person is found by any name of it.
+        """
+        rows = await self._database.rows(_LINKED, name, list(kinds))
+        return frozenset((name, *(str(row["name"]) for row in rows)))
 
     async def of_transaction(
         self, transaction: str, limit: int = 10_000
@@ -169,6 +211,10 @@ class AuditTrail:
         for found in map(_found, rows):
             shown[found.evidence.evidence].append(found)
         return shown
+
+
+def _outcome(wanted: str) -> tuple[str, tuple[object, ...]]:
+    return "refusal = ?", () if wanted in _FIXED else (wanted,)
 
 
 def _place_of(text: str) -> tuple[object, ...]:

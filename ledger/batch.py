@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from ledger.audit.evidence import completed
 from ledger.audit_trail import AuditChain, Evidence
 from ledger.database import Connection
 from ledger.rows import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 FlowStatus = Literal["queued", "ready", "waiting", "stuck", "done", "abandoned", "cancelled"]
 ENDED = ("done", "abandoned", "cancelled")
+CONTEXT = "contextToken"
 
 Standing = Literal["kept", "cancel-wanted", "lease-lost"]
 """What became of a flow's write: kept; kept, and somebody wants the flow cancelled; refused."""
@@ -115,9 +117,10 @@ class FlowWrite(msgspec.Struct, kw_only=True):
         )
 
     def evidence(self) -> Iterator[Evidence]:
+        facility = _place.decode(self.flow.facts).facility or ""
         for row in self.rows:
             if isinstance(row, EntryRow):
-                yield _hop_evidence(self.flow, row)
+                yield _hop_evidence(self.flow, row, facility)
             elif isinstance(row, OutboxRow):
                 yield Evidence(
                     kind="event",
@@ -125,6 +128,7 @@ class FlowWrite(msgspec.Struct, kw_only=True):
                     action=row.type,
                     outcome="published",
                     transaction=self.flow.transaction,
+                    facility=row.facility,
                 )
 
 
@@ -163,6 +167,11 @@ class Batch:
         wanted = {id(writes[place]) for place, cancelled in held if cancelled}
         return {id(write): "cancel-wanted" if id(write) in wanted else "kept" for write in writes}
 
+    def complete(self, since: int, known: dict[str, str]) -> None:
+        """Say of the records that were added since then on whose behalf that was."""
+        if known:
+            self.evidence[since:] = [completed(told, known) for told in self.evidence[since:]]
+
     async def flush(self) -> None:
         """Write the rows so far: the next look at the tables sees them."""
         rows, self.rows = self.rows, []
@@ -174,13 +183,32 @@ def _named_versions(versions: str) -> dict[str, str]:
     return msgspec.json.decode(versions, type=dict[str, str])
 
 
-def _hop_evidence(flow: ClaimedFlow, row: EntryRow) -> Evidence:
+def _hop_evidence(flow: ClaimedFlow, row: EntryRow, facility: str) -> Evidence:
+    disclosed = row.kind == "disclose"
     return Evidence(
-        kind="access" if row.kind == "disclose" else "transformation",
+        kind="access" if disclosed else "transformation",
         actor=row.actor or flow.name,
         action=row.hop,
         outcome=row.outcome,
-        object=row.system,
+        object=(_opened_context(row) if disclosed else "") or row.system,
         transaction=flow.transaction,
         detail=_named_versions(row.versions),
+        purpose=row.why if disclosed else "",
+        facility=facility,
     )
+
+
+def _opened_context(row: EntryRow) -> str:
+    """Return the token of the context that was opened: by it people ask who saw the patient."""
+    return msgspec.json.decode(row.input or "{}", type=_Opened).context_token
+
+
+class _Opened(msgspec.Struct):
+    context_token: str = msgspec.field(name=CONTEXT, default="")
+
+
+class _Place(msgspec.Struct):
+    facility: str | None = None
+
+
+_place = msgspec.json.Decoder(_Place)

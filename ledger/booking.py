@@ -64,6 +64,7 @@ class KeptArrival(NamedTuple):
     arrival: Arrival
     digest: bytes
     sealed: bytes
+    under: dict[str, str]
 
 
 class Bookings:
@@ -89,13 +90,13 @@ class Bookings:
     async def apply(self, batch: Batch, arrivals: list[Any]) -> list[Any]:
         """Apply a batch of arrivals (called by the writer)."""
         booking = _Booking(batch=batch, opened=await _joined(batch, arrivals))
-        fresh = await _fresh(batch, arrivals)
-        return [
-            await self._book(booking, kept.id, kept)
-            if kept.id in fresh
-            else await self._again(booking, kept)
-            for kept in arrivals
-        ]
+        fresh, answers = await _fresh(batch, arrivals), list[Any]()
+        for kept in arrivals:
+            told, is_new = len(batch.evidence), kept.id in fresh
+            booked = self._book(booking, kept.id, kept) if is_new else self._again(booking, kept)
+            answers.append(await booked)
+            batch.complete(told, kept.under)
+        return answers
 
     async def _again(self, booking: "_Booking", kept: KeptArrival) -> Accepted | Failure:
         """Answer a document that came before; take it in where it was only refused."""
@@ -157,7 +158,8 @@ class Bookings:
     ) -> None:
         rows = booking.batch.rows
         rows.append(TransactionRow(transaction, fact.title))
-        for reference in (*arrival.references, *fact.references):
+        patients = (Reference("context", token) for token, _ in arrival.contexts)
+        for reference in (*arrival.references, *fact.references, *patients):
             if reference.value:
                 booking.opened[reference] = transaction
                 rows.append(ReferenceRow(reference.kind, reference.value, transaction))

@@ -11,7 +11,7 @@ import msgspec
 from canonical.clock import Clock
 from canonical.context import PatientContext
 from canonical.errors import Failure, NotFound
-from ledger.batch import ClaimedFlow, FlowStatus, FlowWrite, LeaseLost, Standing
+from ledger.batch import CONTEXT, ClaimedFlow, FlowStatus, FlowWrite, LeaseLost, Standing
 from ledger.catalogue import Catalogue, FlowDefinition, encoded
 from ledger.crowds import Crowds
 from ledger.database import Database
@@ -282,7 +282,8 @@ class FlowRun:
         )
         if row is None:
             raise NotFound("no such patient context", where=token)
-        self.tell("patient context opened", "disclose", "ledger", purpose)
+        hop = self._hop("patient context opened", "disclose", "ledger")
+        self.pending.append(hop._replace(why=purpose, input=encoded({CONTEXT: token})))
         return self._platform.vault.open_context(token, bytes(row["sealed"]))
 
 

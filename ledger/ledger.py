@@ -11,8 +11,10 @@ import msgspec
 
 from canonical.clock import Clock, utc_now
 from ledger.agenda import Agenda
+from ledger.audit.evidence import circumstances, completed
 from ledger.audit.keys import AuditKeys
 from ledger.audit.removal import remove_before
+from ledger.audit_checks import AuditChecks
 from ledger.audit_trail import AuditTrail, Evidence
 from ledger.booking import Bookings, KeptArrival
 from ledger.bulk_replay import BulkReplays
@@ -41,6 +43,7 @@ from ledger.subscriptions import Subscriptions
 from ledger.tasks import Tasks
 from ledger.traces import Traces
 from ledger.vault import Vault
+from ledger.watch import Watch
 from ledger.withdrawals import Withdrawals
 from ledger.worker import Worker
 from ledger.writer import Act, Writer, perform
@@ -60,6 +63,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     traces: Traces
     agenda: Agenda
     audit: AuditTrail
+    audit_checks: AuditChecks
+    watch: Watch
     checkpoints: Checkpoints
     clients: Clients
     once: Once
@@ -86,7 +91,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     async def record(self, evidence: Evidence) -> None:
         """Add one record to the audit trail; returns once it is on disk."""
-        await self.writer.submit(evidence)
+        await self.writer.submit(completed(evidence, circumstances()))
 
 
 @asynccontextmanager
@@ -155,6 +160,7 @@ def _ledger_on(  # house: one line a part, and no decisions
     )
     worker, replays, live = Worker(platform, checkpoints.tend), Replays(platform), Live(database)
     trail, once = AuditTrail(database), Once(database)
+    watch = Watch(database, writer, checkpoints, clock)
     news.on_work = worker.look
     retention = Retention(database, writer, clock)
     retention.remove_audit = partial(_remove_audit, trail, checkpoints)
@@ -168,6 +174,8 @@ def _ledger_on(  # house: one line a part, and no decisions
         traces=Traces(database),
         agenda=Agenda(database),
         audit=trail,
+        audit_checks=AuditChecks(database, writer, trail, checkpoints, watch.raise_alert),
+        watch=watch,
         checkpoints=checkpoints,
         clients=Clients(database),
         once=once,

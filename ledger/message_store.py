@@ -9,6 +9,7 @@ import msgspec
 from canonical.errors import NotFound
 from canonical.request import EventName
 from ledger.arrival import Accepted, Arrival, Departure
+from ledger.audit.evidence import circumstances
 from ledger.audit_trail import Evidence
 from ledger.batch import Batch
 from ledger.booking import KeptArrival
@@ -53,6 +54,7 @@ class MessageStore:
             arrival,
             hashlib.sha256(arrival.body).digest(),
             self._vault.seal(message, arrival.body),
+            circumstances(),
         )
         accepted: Accepted = await self._writer.submit(kept)
         return accepted

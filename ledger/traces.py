@@ -166,7 +166,8 @@ class Traces:
             references=tuple(
                 (row["kind"], row["value"])
                 for row in await self._database.rows(
-                    "select kind, value from reference where transaction_id = $1 order by at, kind",
+                    "select kind, value from reference where transaction_id = $1"
+                    " and kind <> 'context' order by at, kind",
                     transaction,
                 )
             ),

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 
 from canonical.errors import BusinessFailure, Failure, InternalFault, StoreUnavailable
+from canonical.request import CALL, RequestFacts
 from canonical.task import TaskAction, TaskDraft
 from ledger.batch import ClaimedFlow, LeaseLost
 from ledger.cancelling import FlowEnded
@@ -150,6 +151,7 @@ class Worker:
             await asyncio.sleep(min(POLL_SECONDS, self._settings.lease_seconds / 4))
 
     async def _run(self, flow: ClaimedFlow) -> None:
+        CALL.set(RequestFacts(correlation_id=flow.id, transaction=flow.transaction))
         definition = self._platform.catalogue.flows[flow.name, flow.version]
         try:
             first = flow.epoch == 1 and flow.replay_of is None and flow.cancel is None

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from canonical.errors import Failure, Stopping, StoreUnavailable
+from ledger.audit.evidence import circumstances
 from ledger.audit_trail import Evidence
 from ledger.batch import Batch, FlowWrite
 from ledger.database import Database
@@ -89,10 +90,12 @@ class Act(msgspec.Struct, frozen=True):
 
     `run(batch)` writes through the batch's connection and adds to its evidence; a `Failure` it
     raises takes back what it wrote and reaches the caller. `locks` are held before it begins.
+    `under` is the call on whose behalf it is made.
     """
 
     run: Callable[[Batch], Awaitable[Any]]
     locks: tuple[int, ...] = ()
+    under: dict[str, str] = msgspec.field(default_factory=circumstances)
 
 
 async def perform(batch: Batch, acts: list[Any]) -> list[Any]:
@@ -103,6 +106,7 @@ async def perform(batch: Batch, acts: list[Any]) -> list[Any]:
         try:
             async with batch.connection.transaction():
                 answers.append(await act.run(batch))
+            batch.complete(told, act.under)
         except Failure as failure:
             del batch.evidence[told:]
             answers.append(failure)

@@ -29,9 +29,15 @@ class Audit(
     tag_field="policy",
     tag="audit",
 ):
-    """Record every call before it is answered. `except_paths` are probes that prove nothing."""
+    """Record every call before it is answered. `except_paths` are probes that prove nothing.
+
+    An address of a caller is recorded only with `addresses`; `trusted_proxies` says how many
+    proxies of our own stand in front, each of which adds an entry to X-Forwarded-For.
+    """
 
     except_paths: tuple[str, ...] = ()
+    addresses: bool = False
+    trusted_proxies: int = 0
 
     def __call__(self, app: ASGIApp, edge: Edge) -> ASGIApp:
         unrecorded = frozenset(self.except_paths)
@@ -40,7 +46,8 @@ class Audit(
             if scope["type"] != ScopeType.HTTP or scope["path"] in unrecorded:
                 await app(scope, receive, send)
                 return
-            call = _RecordedCall(scope, send, edge)
+            address = _address(scope, self.trusted_proxies) if self.addresses else ""
+            call = _RecordedCall(scope, send, edge, address)
             try:
                 await app(scope, receive, call.send)
             finally:
@@ -54,9 +61,13 @@ class Audit(
 class _RecordedCall:
     """The sending side of one call. The path is taken on arrival: routers rewrite it later."""
 
-    __slots__ = ("_edge", "_path", "_scope", "_send", "_started", "_withheld", "recorded")
+    __slots__ = (
+        *("_address", "_edge", "_path", "_scope", "_send", "_started", "_withheld"),
+        "recorded",
+    )
 
-    def __init__(self, scope: HTTPScope, send: Send, edge: Edge) -> None:
+    def __init__(self, scope: HTTPScope, send: Send, edge: Edge, address: str) -> None:
+        self._address = address
         self._scope = scope
         self._send = send
         self._edge = edge
@@ -90,6 +101,12 @@ class _RecordedCall:
                 failure=facts.failure,
                 transaction=facts.transaction,
                 duration_ms=round((time.perf_counter() - self._started) * 1000, 3),
+                person=who.subject if who else "",
+                purpose=who.purpose if who else "",
+                object=facts.object or _named(self._scope),
+                facility=facts.seen_facility,
+                policy=facts.policy,
+                address=self._address,
             )
         )
 
@@ -100,6 +117,22 @@ class _RecordedCall:
         status, headers, body = self._edge.problem(failure, correlation_id, self._path)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _named(scope: HTTPScope) -> str:
+    """Return what the path names, where a route was found for it."""
+    named = scope["path_params"] if "path_params" in scope else {}  # noqa: SIM401 - as in edge
+    return _printable("/".join(str(value) for value in named.values())) if named else ""
+
+
+def _address(scope: HTTPScope, hops: int) -> str:
+    if hops:
+        told = b",".join(v for name, v in scope["headers"] if name == b"x-forwarded-for")
+        entries = [entry.strip() for entry in told.decode("latin-1").split(",")]
+        if len(entries) >= hops and entries[-hops]:
+            return _printable(entries[-hops])[:64]
+    client = scope["client"] if "client" in scope else None  # noqa: SIM401 - as in edge
+    return client[0] if client else ""
 
 
 def _printable(path: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from canonical.request import RequestFacts
+from canonical.request import CALL, RequestFacts
 from policies.edge import Edge, Header, open_state
 
 _usable = re.compile(rb"[A-Za-z0-9_.-]{1,64}").fullmatch
@@ -35,14 +35,15 @@ class CorrelationId(
 
     trust_callers: bool = True
 
-    def __call__(self, app: ASGIApp, edge: Edge) -> ASGIApp:  # noqa: ARG002 - one shape for all
+    def __call__(self, app: ASGIApp, edge: Edge) -> ASGIApp:
         async def correlation_id(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != ScopeType.HTTP:
                 await app(scope, receive, send)
                 return
             found = _callers_id(scope["headers"]) if self.trust_callers else None
             own = found or secrets.token_hex(16)
-            open_state(scope, RequestFacts(correlation_id=own))
+            facts = RequestFacts(correlation_id=own, policy=edge.policy)
+            open_state(scope, facts)
             header = (b"x-correlation-id", own.encode())
 
             async def with_id(message: Message) -> None:
@@ -50,7 +51,11 @@ class CorrelationId(
                     message["headers"] = [*message.get("headers", ()), header]
                 await send(message)
 
-            await app(scope, receive, with_id)
+            call = CALL.set(facts)
+            try:
+                await app(scope, receive, with_id)
+            finally:
+                CALL.reset(call)
 
         return correlation_id
 

@@ -17,7 +17,8 @@ Header = tuple[bytes, bytes]
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What is kept of one call. The path has no query: query values may name a person.
 
-    `status` 0 means that nothing was answered: the call ended before an answer began.
+    `status` 0 means that nothing was answered: the call ended before an answer began. `object` is
+    what the call was about, `address` where the caller was, if that is recorded at all.
     """
 
     time: datetime
@@ -30,6 +31,12 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     failure: str
     transaction: str
     duration_ms: float
+    person: str = ""
+    purpose: str = ""
+    object: str = ""
+    facility: str = ""
+    policy: str = ""
+    address: str = ""
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +82,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     shows that the caller has what its token is bound to. `audit` returns when
     the record is durable, and raises StoreUnavailable. `limiter` takes a key, a pace and a cost,
     and raises LimiterUnavailable. `problem` renders a failure for a correlation id and a path.
-    `tracer` makes spans.
+    `tracer` makes spans. `policy` is the version of the configuration in force.
     """
 
     verify: Callable[[bytes, float], Awaitable[Principal]]
@@ -86,6 +93,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     tracer: Tracer = msgspec.field(default_factory=NoOpTracer)
     confirm: Confirm = _nothing_bound
     resource_metadata: str = ""
+    policy: str = ""
 
 
 def open_state(scope: Scope, facts: RequestFacts) -> None:

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter, SkipValidation
 from litestar.response import Stream
 
+from canonical.request import RequestFacts
 from experience_apis.operations.deadline_views import DeadlineBoard, deadline_board
 from experience_apis.operations.replay_routes import begin_replay, preview_replay
 from experience_apis.operations.views import (
@@ -47,9 +48,11 @@ async def list_transactions(
 async def show_transaction(
     name: Annotated[str, PathParameter(max_length=128)],
     ledger: NamedDependency[SkipValidation[Ledger]],
+    facts: NamedDependency[SkipValidation[RequestFacts]],
 ) -> TransactionView:
     """Find it by its id, order number, MSH-10, ISA13, invoice number or task id."""
-    trace = await ledger.traces.trace(await ledger.traces.find(name))
+    facts.transaction = await ledger.traces.find(name)
+    trace = await ledger.traces.trace(facts.transaction)
     tasks = await ledger.tasks.listed(status="any", transaction=trace.id)
     return transaction_view(trace, tasks)
 

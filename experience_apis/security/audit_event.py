@@ -1,8 +1,9 @@
 """Audit records as FHIR R4 AuditEvents in the shape of IHE BALP (Basic Audit Log Patterns).
 
 A call that succeeded follows BALP Read, Create or Update, and names that profile. What BALP has no
-profile for is said with its vocabulary: DICOM event ids, ISO 21089 lifecycle events. Addresses of
-callers are not recorded, so `network` has a data-absent-reason. Patients are never in a record.
+profile for is said with its vocabulary: DICOM event ids, ISO 21089 lifecycle events. Where the
+address of a caller is not recorded, `network` has a data-absent-reason. Patients are never in a
+record. The configuration that was in force is one of the policies of the acting agent.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from experience_apis.security.wire import (
     Entity,
     Identifier,
     Meta,
+    Network,
     Reference,
     Source,
 )
@@ -94,7 +96,7 @@ _METHODS = {
 _OTHER_METHOD = _Pattern(_OPERATION, _interaction("operation"), "E")
 
 _SENDS, _RECEIVES = _dicom("110153", "Source Role ID"), _dicom("110152", "Destination Role ID")
-_GOOD = {"done", "received", "sent", "published", "resolved", "ok"}
+_GOOD = {"done", "received", "sent", "published", "resolved", "granted", "raised", "ok"}
 
 
 def audit_event(told: AuditRow) -> AuditEvent:
@@ -111,7 +113,9 @@ def audit_event(told: AuditRow) -> AuditEvent:
         outcome=outcome,
         outcome_desc="" if outcome == _SUCCESS else told.outcome,
         agent=_agents(told, pattern),
+        purpose_of_event=(Concept(text=told.purpose),) if told.purpose else (),
         source=Source(
+            site=told.facility,
             observer=Reference(display="Suture"),
             type=(Coding(system=_SOURCE, code="4", display="Application Server"),),
         ),
@@ -152,13 +156,13 @@ def _statuses() -> dict[str, int]:
 
 
 def _agents(told: AuditRow, pattern: _Pattern) -> tuple[Agent, ...]:
-    token = told.detail.get("token", "")
     who = Reference(identifier=Identifier(value=told.actor)) if told.actor else None
     acting = Agent(
         type=_concept(_SENDS if pattern.inward else _RECEIVES),
         who=who or Reference(display="unknown"),
         requestor=True,
-        policy=(f"urn:ietf:params:oauth:jti:{token}",) if token else (),
+        policy=tuple(_policies(told)),
+        network=Network(address=told.address, type="2") if told.address else Network.unknown(),
     )
     other = told.detail.get("to", "")
     ours = Agent(
@@ -170,7 +174,22 @@ def _agents(told: AuditRow, pattern: _Pattern) -> tuple[Agent, ...]:
         partner = Reference(identifier=Identifier(value=other))
         acting = msgspec.structs.replace(acting, who=partner, requestor=False)
         ours = msgspec.structs.replace(ours, requestor=True)
-    return acting, ours
+    return (acting, ours, *_programs(told))
+
+
+def _policies(told: AuditRow) -> Iterator[str]:
+    if token := told.detail.get("token", ""):
+        yield f"urn:ietf:params:oauth:jti:{token}"
+    if told.policy:
+        yield f"urn:suture:policy:{told.policy}"
+
+
+def _programs(told: AuditRow) -> Iterator[Agent]:
+    """Yield the program that a person works with."""
+    if told.client:
+        application = _dicom("110150", "Application")
+        who = Reference(identifier=Identifier(value=told.client))
+        yield Agent(type=_concept(application), who=who, requestor=False)
 
 
 def _concept(coding: Coding) -> Concept:
@@ -202,6 +221,8 @@ def _entities(told: AuditRow) -> Iterator[Entity]:
 def _details(told: AuditRow) -> Iterator[Detail]:
     if told.kind != "call":
         yield Detail(type="action", value_string=told.action or told.kind)
+    elif told.object:
+        yield Detail(type="object", value_string=told.object)
     for name, value in told.detail.items():
         if value and name != "token":
             yield Detail(type=name, value_string=value)

@@ -18,7 +18,8 @@ class Coding(_Element, frozen=True, kw_only=True):
 
 
 class Concept(_Element, frozen=True, kw_only=True):
-    coding: tuple[Coding, ...]
+    coding: tuple[Coding, ...] = ()
+    text: str = ""
 
 
 class Identifier(_Element, frozen=True, kw_only=True):
@@ -37,23 +38,30 @@ class Extension(_Element, frozen=True, kw_only=True):
 
 
 class Network(_Element, frozen=True, kw_only=True):
+    """Where an agent was; `type` 2 is an IP address."""
+
     extension: tuple[Extension, ...] = ()
+    address: str = ""
+    type: str = ""
+
+    @classmethod
+    def unknown(cls) -> "Network":
+        return cls(extension=(Extension(url=_ABSENT, value_code="unknown"),))
 
 
 class Agent(_Element, frozen=True, kw_only=True):
-    """Who took part; `policy` is the token it was allowed by."""
+    """Who took part; `policy` is the token and the configuration it was allowed by."""
 
     type: Concept
     who: Reference
     requestor: bool
     policy: tuple[str, ...] = ()
-    network: Network = msgspec.field(
-        default_factory=lambda: Network(extension=(Extension(url=_ABSENT, value_code="unknown"),))
-    )
+    network: Network = msgspec.field(default_factory=Network.unknown)
 
 
 class Source(_Element, frozen=True, kw_only=True):
     observer: Reference
+    site: str = ""
     type: tuple[Coding, ...]
 
 
@@ -84,6 +92,7 @@ class AuditEvent(_Element, frozen=True, kw_only=True, tag_field="resourceType", 
     recorded: datetime
     outcome: str
     outcome_desc: str = ""
+    purpose_of_event: tuple[Concept, ...] = ()
     agent: tuple[Agent, ...]
     source: Source
     entity: tuple[Entity, ...] = ()

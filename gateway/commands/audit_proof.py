@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from canonical.clock import utc_now
 from canonical.errors import Failure, MalformedMessage
 from experience_apis.security.audit_event import audit_event
-from experience_apis.security.routes import audit_row
+from experience_apis.security.filters import audit_row
 from gateway.commands.opening import configured, opened
 from gateway.keys import kept_audit_keys
 from ledger.audit.export import FORMAT, Header, verify_export

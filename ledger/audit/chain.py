@@ -4,10 +4,12 @@
     hash   = SHA-256(hash before, digest); before the first record: SHA-256(the chain's name)
 
 So a record may be left out of an export, and its digest alone still carries the chain across the
-gap. Kind, transaction and actor are columns for searching; the record says them itself.
+gap. Kind, transaction, actor, object, facility and refusal are columns for searching; the record
+says them itself.
 
 Chains named `chain_…` are of the first kind, which hashed the record in one go and without its
-time. They are verified for ever and written no more.
+time; those named `trail_…` had no columns for object, facility and refusal. Both are verified for
+ever and written no more.
 """
 
 import hashlib
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_LONGEST = 256
+"""How much of an object's name is searched by: an index takes no whole address."""
 
 
 class KeptRecord(NamedTuple):
@@ -38,6 +42,9 @@ class KeptRecord(NamedTuple):
     hash: bytes
     at: datetime
     actor: str | None
+    object: str | None = None
+    facility: str | None = None
+    refusal: str | None = None
 
 
 class Position(NamedTuple):
@@ -63,6 +70,11 @@ def has_times(chain: str) -> bool:
     return not chain.startswith("chain_")
 
 
+def has_columns(chain: str) -> bool:
+    """Whether object, facility and refusal of this chain's records are columns, too."""
+    return not chain.startswith(("chain_", "trail_"))
+
+
 def first_hash(chain: str) -> bytes:
     return hashlib.sha256(chain.encode(errors="replace")).digest()
 
@@ -86,9 +98,16 @@ def next_hash(before: bytes, row: KeptRecord) -> bytes:
     return hashlib.sha256(before + head.encode(errors="replace") + row.record).digest()
 
 
-def searchable(actor: str) -> str:
-    """Return an actor's name as PostgreSQL can keep it: text without NUL."""
-    return actor.replace("\0", "\ufffd")
+def searchable(text: str) -> str:
+    """Return a name as PostgreSQL can keep it: text without NUL."""
+    return text.replace("\0", "\ufffd")
+
+
+def columns(told: Evidence) -> tuple[str | None, str | None, str | None]:
+    """Return object, facility and refusal of a record as they are searched for."""
+    found = (told.object[:_LONGEST], told.facility, told.refusal)
+    object_, facility, refusal = (searchable(each) or None if each else None for each in found)
+    return object_, facility, refusal
 
 
 class AuditChain:
@@ -128,7 +147,10 @@ class AuditChain:
             body = encode_evidence(told)
             last = linked(last, record_digest(chain, seq, at, body))
             transaction, actor = told.transaction or None, searchable(told.actor)
-            rows.append(AuditRow(None, None, told.kind, transaction, body, last, None, actor))
+            about = columns(told)
+            rows.append(
+                AuditRow(None, None, told.kind, transaction, body, last, None, actor, *about)
+            )
         rows[0] = rows[0]._replace(chain=chain, seq=head.seq + 1, at=at)
         self._drawn = Position(chain, seq, last, at)
         return rows
@@ -149,5 +171,5 @@ class AuditChain:
 
 
 def _begun(at: datetime) -> Position:
-    name = new_id("trail")
+    name = new_id("book")
     return Position(name, 0, first_hash(name), at)

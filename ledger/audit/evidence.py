@@ -1,9 +1,13 @@
 """What an audit record says, the row that carries it, the four kinds of evidence (SEC-07)."""
 
 from datetime import datetime
+from functools import cache
 from typing import Literal, NamedTuple
 
 import msgspec
+
+from canonical.errors import Failure
+from canonical.request import CALL
 
 EvidenceKind = Literal["message", "transformation", "approval", "access"]
 
@@ -11,7 +15,7 @@ KINDS: dict[EvidenceKind, tuple[str, ...]] = {
     "message": ("message", "event"),
     "transformation": ("transformation",),
     "approval": ("approval",),
-    "access": ("access", "call", "master-data", "retention"),
+    "access": ("access", "call", "master-data", "retention", "alert"),
 }
 """Message histories, transformation logs, approval evidence, access records: which records are."""
 
@@ -24,7 +28,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     """One record of the trail, without patient data.
 
     `kind` is one of those in `KINDS`: call, message, event, transformation, approval, access,
-    master-data, retention.
+    master-data, retention, alert. `actor` is the person where there is one, and `client` then whom
+    that person works with. `policy` is the version of the configuration that was in force,
+    `address` where the caller was, if that is recorded at all.
     """
 
     kind: str
@@ -35,11 +41,60 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     transaction: str = ""
     correlation_id: str = ""
     detail: dict[str, str] = {}
+    client: str = ""
+    purpose: str = ""
+    facility: str = ""
+    policy: str = ""
+    address: str = ""
 
     @property
     def evidence(self) -> EvidenceKind:
         """Return which of the four kinds of evidence this is."""
         return EVIDENCE_OF.get(self.kind, "access")
+
+    @property
+    def refusal(self) -> str:
+        """Return what was refused or failed, as a word; '' where it went well."""
+        said = self.outcome
+        if self.kind == "call" and said.isdecimal():
+            return said if not _FIRST_GOOD <= int(said) < _FIRST_BAD else ""
+        return said if said in _refusals() else ""
+
+
+_FIRST_GOOD, _FIRST_BAD = 100, 400
+
+
+@cache
+def _refusals() -> frozenset[str]:
+    """Return the words of an outcome that was none: every failure, and what people say of it."""
+    found, classes = {"refused", "failed", "denied", "broken"}, [Failure]
+    while classes:
+        failure = classes.pop()
+        found.add(failure.slug)
+        classes += failure.__subclasses__()
+    return frozenset(found)
+
+
+def circumstances() -> dict[str, str]:
+    """Return what every record of the call in hand says alike; nothing in a worker."""
+    facts = CALL.get()
+    if facts is None:
+        return {}
+    who = facts.principal
+    told = {
+        "correlation_id": facts.correlation_id,
+        "client": who.client if who and who.subject else "",
+        "purpose": who.purpose if who else "",
+        "facility": facts.seen_facility,
+        "policy": facts.policy,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def completed(told: Evidence, known: dict[str, str]) -> Evidence:
+    """Return the record with what it leaves open and the circumstances say."""
+    left = {name: value for name, value in known.items() if not getattr(told, name)}
+    return msgspec.structs.replace(told, **left) if left else told
 
 
 class AuditRow(NamedTuple):
@@ -56,6 +111,9 @@ class AuditRow(NamedTuple):
     hash: bytes
     at: datetime | None
     actor: str | None
+    object: str | None = None
+    facility: str | None = None
+    refusal: str | None = None
 
 
 encode_evidence = msgspec.json.Encoder().encode

@@ -17,7 +17,7 @@ from datetime import datetime
 import msgspec
 
 from canonical.errors import MalformedMessage
-from ledger.audit.chain import KeptRecord, searchable
+from ledger.audit.chain import KeptRecord, columns, searchable
 from ledger.audit.checkpoint import Floor, Sha256, SignedCheckpoint
 from ledger.audit.evidence import decode_evidence
 from ledger.audit.keys import PublicKey, Signing
@@ -225,8 +225,9 @@ def _row_of(line: _Record) -> KeptRecord:
     try:
         told = decode_evidence(record)
         kind, transaction, actor = told.kind, told.transaction or None, searchable(told.actor)
+        about = columns(told)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        kind, transaction, actor = "", None, ""
+        kind, transaction, actor, about = "", None, "", (None, None, None)
     return KeptRecord(
         chain=line.chain,
         seq=line.seq,
@@ -236,6 +237,9 @@ def _row_of(line: _Record) -> KeptRecord:
         hash=bytes.fromhex(line.hash),
         at=line.at,
         actor=actor,
+        object=about[0],
+        facility=about[1],
+        refusal=about[2],
     )
 
 

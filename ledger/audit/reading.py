@@ -22,7 +22,10 @@ _PAGE = 4000
 _LOWEST = -(2**63)
 _HIGHEST = 2**63 - 1
 
-_COLUMNS = "a.chain, a.seq, a.kind, a.transaction_id, a.record, a.hash, a.at, a.actor"
+_COLUMNS = (
+    "a.chain, a.seq, a.kind, a.transaction_id, a.record, a.hash, a.at, a.actor,"
+    " a.object, a.facility, a.refusal"
+)
 _PAGE_OF = f"""
 select {_COLUMNS} from audit a
 where chain = $1 and seq >= $2 and (seq > $2 or at > $3) and seq <= $4

@@ -10,7 +10,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.audit.chain import KeptRecord, first_hash, has_times, linked, next_hash, searchable
+from ledger.audit.chain import (
+    KeptRecord,
+    columns,
+    first_hash,
+    has_columns,
+    has_times,
+    linked,
+    next_hash,
+    searchable,
+)
 from ledger.audit.checkpoint import ChainHead, Floor, SignedCheckpoint
 from ledger.audit.evidence import Evidence, decode_evidence
 from ledger.audit.keys import PublicKey
@@ -246,4 +255,6 @@ def _copied_wrong(row: KeptRecord) -> str:
         return "it is filed under another transaction than it says"
     if has_times(row.chain) and searchable(told.actor) != row.actor:
         return "it is filed under another actor than it says"
+    if has_columns(row.chain) and columns(told) != (row.object, row.facility, row.refusal):
+        return "it is filed under another object, facility or outcome than it says"
     return ""

@@ -46,11 +46,13 @@ class TaskResolution(
 )
 async def list_tasks(
     ledger: NamedDependency[SkipValidation[Ledger]],
+    facts: NamedDependency[SkipValidation[RequestFacts]],
     status: Annotated[Literal["open", "resolved", "any"], QueryParameter()] = "open",
     transaction: Annotated[str, QueryParameter(max_length=64)] = "",
     owner: Annotated[str, QueryParameter(max_length=64)] = "",
     limit: Annotated[int, QueryParameter(ge=1, le=500)] = 100,
 ) -> TaskList:
+    facts.transaction = transaction
     tasks = await ledger.tasks.listed(
         status=status, transaction=transaction, owner=owner, limit=limit
     )

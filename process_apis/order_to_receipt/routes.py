@@ -11,6 +11,7 @@ from litestar.params import PathParameter, SkipValidation
 
 from canonical.errors import NotFound
 from canonical.order import PurchaseOrder
+from canonical.request import RequestFacts
 from canonical.shipment import PostedReceipt
 from ledger.ledger import Ledger
 from process_apis.order_to_receipt.rules import Outstanding, outstanding
@@ -55,13 +56,14 @@ async def show_order(
     number: Annotated[str, PathParameter(max_length=40)],
     ledger: NamedDependency[SkipValidation[Ledger]],
     orders: NamedDependency[SkipValidation[OrderBook]],
+    facts: NamedDependency[SkipValidation[RequestFacts]],
 ) -> OrderStanding:
     order = await orders.order(number)
     receipts = await orders.receipts(number)
     transaction, flows = "", tuple[CarryingFlow, ...]()
     # An order that was not placed through Suture is shown without its story.
     with contextlib.suppress(NotFound):
-        transaction = await ledger.traces.find(number)
+        transaction = facts.transaction = await ledger.traces.find(number)
         trace = await ledger.traces.trace(transaction)
         flows = msgspec.convert(trace.flows, tuple[CarryingFlow, ...], from_attributes=True)
     return OrderStanding(

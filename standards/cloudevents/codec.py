@@ -3,9 +3,9 @@
     CloudEvent ⇄ {"specversion":"1.0","id":…,"source":…,"type":…,"data":{…}}
 
 Extensions we set: `correlationid` and `causationid` (documented extension «correlation»),
-`sequence` (extension «sequence»: lexicographically ordered), and our own `transactionid`,
-`facility` and `dataclass`. Attributes that are '' are left out: an attribute is never empty
-(CloudEvents 1.0, 3).
+`sequence` (extension «sequence»: lexicographically ordered), `traceparent` (extension «distributed
+tracing»), and our own `transactionid`, `facility` and `dataclass`. Attributes that are '' are left
+out: an attribute is never empty (CloudEvents 1.0, 3).
 """
 
 from datetime import datetime
@@ -36,6 +36,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sequence: str = ""
     facility: str = ""
     dataclass: str = ""
+    traceparent: str = ""
 
 
 _encode = msgspec.json.Encoder().encode

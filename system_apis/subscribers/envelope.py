@@ -3,8 +3,14 @@
 import msgspec
 
 from canonical.events import BY_TYPE
+from canonical.trace import transaction_place
 from ledger.outbox import Event
 from standards.cloudevents.codec import CloudEvent, encode
+
+
+def _traceparent(event: Event) -> str:
+    """Return where the event is in the trace of its transaction: the same each time it is told."""
+    return str(transaction_place(event.transaction, event.id)) if event.transaction else ""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,5 +44,6 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
                 sequence=f"{event.position.committed_in:020d}.{event.position.number:020d}",
                 facility=event.facility,
                 dataclass=event.data_class,
+                traceparent=_traceparent(event),
             )
         )

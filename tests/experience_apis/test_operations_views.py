@@ -18,6 +18,10 @@ from ledger.traces import FlowState, Hop, TransactionRow, TransactionTrace
 
 BEGAN = datetime(2026, 5, 12, 7, 41, tzinfo=UTC)
 CONSOLE = Path(experience_apis.operations.__file__).parent / "console"
+AUDIT = CONSOLE.parent.parent / "security" / "console"
+PAGES = {"/console": CONSOLE, "/console/audit": AUDIT}
+FILES = sorted(file for folder in PAGES.values() for file in folder.iterdir())
+SCRIPTS = [file for file in FILES if file.suffix == ".js"]
 
 
 def a_hop(seq: int = 1, **facts: str) -> Hop:
@@ -251,20 +255,23 @@ def test_a_page_says_where_the_next_one_begins(rows: int, shown: int, following:
     assert (len(page.items), page.next) == (shown, following)
 
 
-@pytest.mark.parametrize("file", sorted(CONSOLE.glob("*.js")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", SCRIPTS, ids=str)
 def test_a_script_never_makes_markup_or_code_out_of_text(file: Path):
     dangerous = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function"
     assert re.findall(dangerous, file.read_text()) == []
 
 
-def test_the_page_brings_its_own_files_and_nothing_inline():
-    page = (CONSOLE / "index.html").read_text()
+@pytest.mark.parametrize("folder", PAGES.values(), ids=PAGES)
+def test_a_page_brings_its_own_files_and_nothing_inline(folder: Path):
+    page = (folder / "index.html").read_text()
     assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<script(?![^>]*\ssrc=)", page) == []
-    files = re.findall(r'(?:src|href)="([^"#]+)"', page)
+    files = set(re.findall(r'(?:src|href)="([^"#]+)"', page)) - PAGES.keys()
     assert files
-    assert all((CONSOLE / file.removeprefix("/console/")).is_file() for file in files)
+    for file in files:
+        place, _, name = file.rpartition("/")
+        assert (PAGES[place] / name).is_file(), file
 
 
-@pytest.mark.parametrize("file", sorted(CONSOLE.iterdir()), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=str)
 def test_a_file_of_the_page_can_be_read_in_one_sitting(file: Path):
     assert len(file.read_text().splitlines()) <= 300

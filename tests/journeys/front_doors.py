@@ -25,9 +25,9 @@ PATIENCE = 15.0
 _TLS = ssl.create_default_context()  # made once: it is slow to make
 
 
-async def person(stage: Stage, name: str, *scopes: str) -> Person:
+async def person(stage: Stage, name: str, *scopes: str, facilities: tuple[str, ...] = ()) -> Person:
     """Somebody new with an OAuth client of their own, signed in."""
-    client, secret = new_client(name, scopes)
+    client, secret = new_client(name, scopes, facilities=facilities)
     await ClientBook(stage.running.parts.ledger.clients).put(client)
     someone = Person(stage.running.url, name, secret)
     await someone.sign_in()

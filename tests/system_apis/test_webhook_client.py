@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from canonical.errors import InvalidRequest
+from canonical.trace import transaction_place
 from ledger.delivery_port import Target
 from ledger.outbox import Event, Position
 from ledger.subscription_secrets import new_secret
@@ -80,6 +81,7 @@ async def test_what_arrives_is_a_cloudevent_signed_with_every_valid_secret() -> 
         "sequence": f"{812:020}.{45:020}",
         "facility": "1710",
         "dataclass": "supply",
+        "traceparent": str(transaction_place("tx_1", "evt_1")),
     }
     assert decode(came.body).id == came.id == "evt_1"
 

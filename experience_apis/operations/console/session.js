@@ -8,8 +8,12 @@ const APPROVE = `${TASKS} process.requisitions:approve`;
 const SCOPES = [`${APPROVE} experience.operations:replay`, APPROVE, TASKS, READ];
 
 export class Session {
-  constructor() {
-    this.token = sessionStorage.getItem(KEY) ?? "";
+  // Each page asks for the `scopes` it needs, the widest first, and keeps a token of its own.
+  constructor({ key = KEY, scopes = SCOPES, task = "read operations" } = {}) {
+    this.key = key;
+    this.scopes = scopes;
+    this.task = task;
+    this.token = sessionStorage.getItem(key) ?? "";
   }
 
   // A link may bring a token after the #. It leaves the address bar at once, so that it is neither
@@ -27,18 +31,18 @@ export class Session {
 
   begin(token) {
     this.token = token;
-    sessionStorage.setItem(KEY, token);
+    sessionStorage.setItem(this.key, token);
   }
 
   end() {
     this.token = "";
-    sessionStorage.removeItem(KEY);
+    sessionStorage.removeItem(this.key);
   }
 
   // Returns why not, or nothing when it went well.
   async signIn(client, secret) {
     let refused = {};
-    for (const scope of SCOPES) {
+    for (const scope of this.scopes) {
       const { status, answer } = await askForToken(client, secret, scope);
       if (status === 200 && answer.access_token) {
         this.begin(answer.access_token);
@@ -47,7 +51,7 @@ export class Session {
       refused = { status, answer };
       if (answer.error !== "invalid_scope") break;
     }
-    return refusal(refused);
+    return refusal(refused, `${this.task}: it lacks the scope ${this.scopes.at(-1)}`);
   }
 }
 
@@ -67,9 +71,9 @@ function basic(client, secret) {
   return btoa(encoded.join(":"));
 }
 
-function refusal({ status, answer }) {
+function refusal({ status, answer }, lacks) {
   const code = answer.error ?? answer.type ?? "";
-  if (code === "invalid_scope") return `This client may not read operations: it lacks the scope ${READ}.`;
+  if (code === "invalid_scope") return `This client may not ${lacks}.`;
   if (status === 401 || code === "invalid_client") return "The client id or the secret is not right.";
   if (status === 429) return "Too many tries. Wait a minute, then sign in again.";
   return answer.error_description ?? answer.detail ?? `The sign-in failed (HTTP ${status}). Try again.`;

@@ -7,11 +7,13 @@ closes, falls silent, or breaks the framing; the server itself never stops over 
 """
 
 import asyncio
+import secrets
 import ssl
 from collections import deque
 from contextlib import suppress
 
 from canonical.errors import BodyTooLarge, Failure, MalformedMessage
+from canonical.request import CALL, RequestFacts
 from standards.hl7v2.frames import MAX_FRAME, Framer, frame
 from system_apis.ehr.hl7v2_feed.intake import Hl7Intake
 
@@ -21,7 +23,10 @@ _GRACE = 10.0
 
 
 class MllpListener:
-    """Listens on one port and gives every message to the intake."""
+    """Listens on one port and gives every message to the intake.
+
+    `policy` is the version of the configuration in force, for the record.
+    """
 
     def __init__(
         self,
@@ -33,6 +38,7 @@ class MllpListener:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._intake = intake
+        self.policy = ""
         self._address = (host, port)
         self._max_frame = max_frame
         self._idle_timeout = idle_timeout
@@ -65,7 +71,7 @@ class MllpListener:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        connection = _Connection(self._intake, reader, writer, Framer(self._max_frame))
+        connection = _Connection(self._intake, reader, writer, Framer(self._max_frame), self.policy)
         if task is not None:
             self._connections[task] = connection
             task.add_done_callback(self._forget)
@@ -84,8 +90,10 @@ class _Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         framer: Framer,
+        policy: str = "",
     ) -> None:
         self._intake = intake
+        self._policy = policy
         self._reader = reader
         self._writer = writer
         self._framer = framer
@@ -154,8 +162,13 @@ class _Connection:
             self._junk_before = self._framer.junk
             for message in messages:
                 await self._room.acquire()
-                self._in_hand.append(asyncio.create_task(self._intake.accept(message, "mllp")))
+                self._in_hand.append(asyncio.create_task(self._accepted(message)))
                 self._changed.set()
+
+    async def _accepted(self, message: bytes) -> bytes | None:
+        """Take one message as a call of its own: what is recorded and logged of it has one id."""
+        CALL.set(RequestFacts(correlation_id=secrets.token_hex(16), policy=self._policy))
+        return await self._intake.accept(message, "mllp")
 
     async def _answer_in_order(self, reading: "asyncio.Task[None]") -> None:
         while True:
