@@ -38,12 +38,18 @@ class _Section(
 
 
 class Server(_Section, frozen=True, kw_only=True):
-    """Where HTTP is served, and the issuer that tokens name ('' takes the address served)."""
+    """Where HTTP is served, and the issuer that tokens name ('' takes the address served).
+
+    Header fields that are not whole within `header_seconds`, and connections on which nothing comes
+    for as long, are closed; so are fields larger than `header_bytes`, before any policy sees them.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8420
     issuer: str = ""
     token_seconds: int = 600
+    header_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    header_bytes: Annotated[int, msgspec.Meta(ge=8192)] = 65_536
 
 
 class Mllp(_Section, frozen=True, kw_only=True):

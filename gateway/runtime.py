@@ -17,7 +17,8 @@ from pathlib import Path
 
 import msgspec
 import redis.asyncio as redis
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server as Granian
 
 from canonical.clock import Clock, utc_now
@@ -192,6 +193,11 @@ async def _serving(parts: Parts) -> AsyncGenerator[None]:
         interface=Interfaces.ASGI,
         websockets=False,
         log_enabled=False,
+        http=HTTPModes.http1,  # who may also speak HTTP/2 has no time limit for the first bytes
+        http1_settings=HTTP1Settings(
+            header_read_timeout=round(server.header_seconds * 1000),
+            max_buffer_size=server.header_bytes,
+        ),
     )
     serving = asyncio.create_task(granian.serve(), name="http")
     await _answering(server.host, server.port, serving)
