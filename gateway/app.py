@@ -30,6 +30,7 @@ from gateway.labels import Labels
 from gateway.metrics import Metrics, read_metrics
 from gateway.openapi import TIERS
 from gateway.pages import router as page_routes
+from gateway.policies_in_force import LivePipeline, PoliciesInForce
 from gateway.problems import problem
 from gateway.redelivery import Redelivery
 from gateway.tracing import tracer
@@ -62,6 +63,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     pings: Pings
     metrics: Metrics
     clock: Clock
+    in_force: PoliciesInForce
 
 
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
@@ -77,11 +79,8 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
 
 def create_app(parts: Parts) -> ASGIApp:
     """Return the finished application."""
-    app: ASGIApp = parts.metrics(routed(parts, HANDLERS))
-    edge = _edge(parts)
-    for policy in reversed(parts.config.pipeline):
-        app = policy(app, edge)
-    return app
+    inner = parts.metrics(routed(parts, HANDLERS))
+    return LivePipeline(parts.in_force, inner, _edge(parts))
 
 
 def routed(parts: Parts, handlers: Sequence[ControllerRouterHandler]) -> Litestar:

@@ -160,27 +160,33 @@ def load(path: Path) -> Config:
     """Read and check the file, or raise `ConfigurationRefused` naming the place."""
     try:
         text = path.read_text(encoding="utf-8")
-        _check_upstreams(path, text)
-        return msgspec.toml.decode(text, type=Config)
     except FileNotFoundError as exc:
         raise ConfigurationRefused(f"{path} does not exist") from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationRefused(f"{path} is not a text file that can be read") from exc
+    return read(text, str(path))
+
+
+def read(text: str, place: str) -> Config:
+    """Check a text of gateway.toml from `place`, or raise `ConfigurationRefused` naming both."""
+    try:
+        _check_upstreams(place, text)
+        return msgspec.toml.decode(text, type=Config)
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, msgspec.DecodeError) as exc:
-        raise ConfigurationRefused(f"{path}: {exc}") from exc
+        raise ConfigurationRefused(f"{place}: {exc}") from exc
 
 
 class _Upstreams(msgspec.Struct):
     upstreams: dict[str, object] = {}
 
 
-def _check_upstreams(path: Path, text: str) -> None:
+def _check_upstreams(place: str, text: str) -> None:
     """Read each by its name: where one of them is wrong, msgspec only says `$.upstreams[...]`."""
     for name, table in msgspec.toml.decode(text, type=_Upstreams).upstreams.items():
         try:
             msgspec.convert(table, Upstream)
         except msgspec.ValidationError as exc:
-            raise ConfigurationRefused(f"{path}: $.upstreams.{name}: {exc}") from exc
+            raise ConfigurationRefused(f"{place}: $.upstreams.{name}: {exc}") from exc
 
 
 def setting(name: str, default: str = "") -> str:

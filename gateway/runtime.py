@@ -31,9 +31,11 @@ from gateway.events import open_subscribers
 from gateway.health import Pings
 from gateway.keys import kept_audit_keys, ledger_keys
 from gateway.metrics import Metrics
+from gateway.policies_in_force import PoliciesInForce
+from gateway.reload import Reload, following
 from gateway.rereading import Rereading
 from gateway.upstreams import open_upstreams
-from gateway.wiring import STARTS, connect, flows, open_doors
+from gateway.wiring import connect, open_doors, prepared_processes
 from ledger.database import named_database
 from ledger.ledger import Ledger, open_ledger
 from policies.rate_limit import Gcra
@@ -49,6 +51,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     mllp_port: int | None
     notes: tuple[str, ...] = ()
+    reload: Reload | None = None
 
 
 class Stores(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +93,9 @@ async def open_parts(
         limiter = Gcra(cache)
         upstreams = await stack.enter_async_context(open_upstreams(config))
         systems = connect(config, ledger, upstreams, clock)
-        ledger.catalogue.install(flows(config, systems), STARTS)
-        ledger.retention.rules = config.retention
+        in_force = PoliciesInForce(config)
+        in_force.follow(partial(prepared_processes, ledger, systems))
+        in_force.change(config)
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
         authorization = await stack.enter_async_context(open_authorization(config, ledger, clock))
         subscribers = await stack.enter_async_context(
@@ -113,6 +117,7 @@ async def open_parts(
             ),
             metrics=Metrics(),
             clock=clock,
+            in_force=in_force,
         )
 
 
@@ -144,13 +149,18 @@ async def running_gateway(
     roles: Iterable[Role] = ROLES,
     clock: Clock = utc_now,
     stores: Stores | None = None,
+    file: Path | None = None,
 ) -> AsyncGenerator[Running]:
-    """Run a gateway in these roles; on leaving, take no more, finish what is in hand, close."""
+    """Run a gateway in these roles; on leaving, take no more, finish what is in hand, close.
+
+    With the `file` that `config` was read from, its policies are followed while it runs.
+    """
     wanted, notes = set(roles), list[str]()
     async with AsyncExitStack() as stack:
         if "api" in wanted:
             config = _with_port(config, notes)
         parts = await stack.enter_async_context(open_parts(config, clock, stores))
+        reload = await stack.enter_async_context(following(parts, file)) if file else None
         if "worker" in wanted:
             parts.ledger.worker.start()
             stack.push_async_callback(parts.ledger.worker.stop)
@@ -164,7 +174,7 @@ async def running_gateway(
         if "api" in wanted:
             await stack.enter_async_context(_serving(parts))
             url = f"http://{config.server.host}:{config.server.port}"
-        yield Running(parts=parts, url=url, mllp_port=mllp, notes=tuple(notes))
+        yield Running(parts=parts, url=url, mllp_port=mllp, notes=tuple(notes), reload=reload)
 
 
 @asynccontextmanager

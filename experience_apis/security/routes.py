@@ -27,6 +27,7 @@ Kind = Literal[
     "transformation",
     "approval",
     "access",
+    "configuration",
     "event",
     "master-data",
     "retention",

@@ -11,7 +11,7 @@ KINDS: dict[EvidenceKind, tuple[str, ...]] = {
     "message": ("message", "event"),
     "transformation": ("transformation",),
     "approval": ("approval",),
-    "access": ("access", "call", "master-data", "retention"),
+    "access": ("access", "call", "configuration", "master-data", "retention"),
 }
 """Message histories, transformation logs, approval evidence, access records: which records are."""
 
@@ -24,7 +24,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     """One record of the trail, without patient data.
 
     `kind` is one of those in `KINDS`: call, message, event, transformation, approval, access,
-    master-data, retention.
+    configuration, master-data, retention.
     """
 
     kind: str
