@@ -8,6 +8,7 @@ from canonical.errors import Failure
 from gateway.commands import (
     audit,
     clients,
+    config,
     demo,
     doctor,
     facility,
@@ -39,6 +40,7 @@ _COMMANDS: tuple[ModuleType, ...] = (
     keys,
     signing_keys,
     facility,
+    config,
     retention,
     openapi,
     replay,

@@ -140,8 +140,8 @@ class Reload:
             wanted = proposed_in(self._file.path)
             self._in_force.rehearse(with_policies_of(self._in_force.config, wanted.config))
         except ConfigurationRefused as exc:
+            await self._tell("put gateway.toml in force", "refused", reason=str(exc))
             self.file_problem = str(exc)
-            await self._tell("put gateway.toml in force", "refused", reason=self.file_problem)
             log.error("policies refused, the old ones keep running: %s", exc)  # noqa: TRY400 - no traceback
             return
         self.file_problem = ""
@@ -162,12 +162,12 @@ class Reload:
             told = of_edition(newest).config
             self._in_force.change(with_policies_of(self._in_force.config, told))
         except ConfigurationRefused as exc:
-            self._refused, self.edition_problem = newest.number, str(exc)
             await self._tell_of(newest, "refused", reason=str(exc))
+            self._refused, self.edition_problem = newest.number, str(exc)
             log.error("edition %d refused: %s", newest.number, exc)  # noqa: TRY400 - no traceback
             return
-        self.number, self.edition_problem = newest.number, ""
         await self._tell_of(newest, "done")
+        self.number, self.edition_problem = newest.number, ""
         log.warning("edition %d of the policies is in force", newest.number)
 
     async def _tell_of(self, edition: Edition, outcome: str, **detail: str) -> None:

@@ -11,9 +11,11 @@ import httpx
 import msgspec
 
 from canonical.errors import Failure
+from gateway.commands.config import policies_standing
 from gateway.commands.opening import configuration, configured, opened
 from gateway.config import Config, ConfigurationRefused
 from gateway.keys import ledger_keys
+from gateway.policy_editions import proposed_in
 from gateway.runtime import free_port
 
 NAME = "doctor"
@@ -50,6 +52,7 @@ async def _findings(given: argparse.Namespace) -> list[Finding]:
     found += [_port("MLLP", config.mllp.host, config.mllp.port)]
     found.append(_key_ring(config))
     found.append(await _tried("ledger and audit", lambda: _ledger(given)))
+    found.append(await _tried("policies", lambda: _policies(given)))
     return [*found, *await _upstreams(config)]
 
 
@@ -92,6 +95,12 @@ async def _ledger(given: argparse.Namespace) -> str:
     async with opened(given) as ledger:
         count, broken = await ledger.audit.verify()
     return f"{count} audit records, {len(broken)} chains broken"
+
+
+async def _policies(given: argparse.Namespace) -> str:
+    wanted = proposed_in(given.config)
+    async with opened(given) as ledger:
+        return await policies_standing(ledger, wanted)
 
 
 async def _upstreams(config: Config) -> list[Finding]:

@@ -131,9 +131,9 @@ BAD = [
     ("4194304", '"4 MB"', f"at `$.pipeline[{PLACE}].limit-bytes`"),
     ('policy = "bearer-token"', 'policy = "tracing"', "bearer-token must be there, once"),
     ('policy = "tracing"', 'policy = "body-time"', "at `$.pipeline[1]`"),
-    ("[server]", "[server", "line"),
+    ("[server]", "[server", "(at line "),
     ("origins = []", 'origins = ["*"]', "no origin"),
-    (COMMITTED, "", "pipeline"),
+    (COMMITTED, "", "missing required field `pipeline`"),
 ]
 """What is wrong in a file, and what is said of it."""
 
