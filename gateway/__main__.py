@@ -6,6 +6,7 @@ from types import ModuleType
 
 from canonical.errors import Failure
 from gateway.commands import (
+    api,
     audit,
     clients,
     config,
@@ -36,6 +37,7 @@ _COMMANDS: tuple[ModuleType, ...] = (
     tasks,
     audit,
     clients,
+    api,
     subscriptions,
     keys,
     signing_keys,

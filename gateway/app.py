@@ -40,6 +40,7 @@ from ledger.audit_trail import Evidence
 from ledger.figures import Figures
 from ledger.ledger import Ledger
 from policies.edge import CallRecord, Edge
+from policies.lifecycle import require_current
 from policies.rate_limit import Gcra
 from policies.scopes import declared_scope, require_scope
 
@@ -116,6 +117,7 @@ def _dependencies(parts: Parts) -> dict[str, Provide]:
         "listeners": parts.subscribers.listeners,
         "authorization": parts.authorization,
         "pings": parts.pings,
+        "in_force": parts.in_force,
         "metrics": parts.metrics,
         "upstreams": parts.upstreams,
         "figures": Figures(parts.ledger.database, parts.ledger.writer),
@@ -138,8 +140,12 @@ async def _facts(request: Request[Any, Any, State]) -> RequestFacts:
 async def _admit(
     connection: ASGIConnection[Any, Any, Any, Any], route_handler: BaseRouteHandler
 ) -> None:
-    """Scope first, then contract. One async guard: Litestar sends a sync one to a thread."""
+    """Scope, version, contract, in this order.
+
+    One async guard: Litestar sends a sync one to a thread.
+    """
     require_scope(connection, route_handler)
+    require_current(connection, route_handler)
     await require_contract(connection, route_handler)
 
 
@@ -172,6 +178,7 @@ def _edge(parts: Parts) -> Edge:
         limiter=parts.limiter,
         clock=parts.clock,
         problem=problem,
+        used=parts.ledger.uses.count,
         tracer=tracer(parts.config.observability),
     )
 

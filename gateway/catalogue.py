@@ -6,6 +6,7 @@ from policies.body_shape import BodyShape
 from policies.body_time import BodyTime
 from policies.correlation_id import CorrelationId
 from policies.cors import Cors
+from policies.lifecycle import Lifecycle
 from policies.max_body import MaxBody
 from policies.problem_details import ProblemDetails
 from policies.public_hosts import PublicHosts
@@ -22,6 +23,7 @@ Policy = (
     | BodyTime
     | CorrelationId
     | Cors
+    | Lifecycle
     | MaxBody
     | ProblemDetails
     | PublicHosts

@@ -6,6 +6,8 @@ import msgspec
 
 from gateway.config import Config, ConfigurationRefused, read
 from gateway.config_changes import RELOADABLE, Change, changes, digest
+from gateway.lifecycle import lifecycle_of, require_terms
+from gateway.openapi import operation_paths
 from gateway.pipeline import require_order
 from ledger.editions import Edition, EditionDraft, Editions
 
@@ -31,6 +33,7 @@ def proposal(text: str, place: str) -> Proposal:
     config = read(text, place)
     try:
         require_order(config.pipeline)
+        require_terms(lifecycle_of(config.pipeline), operation_paths())
     except ConfigurationRefused as exc:
         raise ConfigurationRefused(f"{place}: {exc}") from exc
     return Proposal(text=text, config=config)

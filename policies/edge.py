@@ -49,13 +49,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     full_after: float
 
 
+def _uncounted(_who: str, _what: str) -> None:
+    return
+
+
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
     """The collaborators of all policies.
 
     `verify` takes a token and the time in seconds, and raises Unauthenticated. `audit` returns when
     the record is durable, and raises StoreUnavailable. `limiter` takes a key, a pace and a cost,
     and raises LimiterUnavailable. `problem` renders a failure for a correlation id and a path.
-    `tracer` makes spans.
+    `tracer` makes spans. `used` counts a use of something by somebody.
     """
 
     verify: Callable[[bytes, float], Principal]
@@ -63,6 +67,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     limiter: Callable[[str, Pace, int], Awaitable[Verdict]]
     clock: Clock
     problem: Callable[[Failure, str, str], tuple[int, list[Header], bytes]]
+    used: Callable[[str, str], None] = _uncounted
     tracer: Tracer = msgspec.field(default_factory=NoOpTracer)
 
 
