@@ -23,7 +23,7 @@ from bench.rounds import Bench, Contender, Measured, Settings, in_turn
 from bench.serving import Announced, Payload
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
-from gateway.runtime import free_port
+from gateway.ports import free_port
 
 _ROOT = Path(__file__).resolve().parent.parent
 _HOST = "127.0.0.1"

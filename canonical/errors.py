@@ -7,7 +7,10 @@
     │   ├── 401 KeyNotProven · NonceNeeded
     │   ├── 403 Forbidden                                ├── 404 NotFound · UnknownOrder
     │   ├── 405 MethodNotAllowed                         ├── 409 IdentityConflict · StateConflict
+    │   ├── 406 NotAcceptable                            ├── 408 SlowRequest
+    │   ├── 410 VersionRetired                           ├── 414 AddressTooLong
     │   ├── 413 BodyTooLarge                             ├── 415 UnsupportedMediaType
+    │   ├── 421 MisdirectedRequest                       ├── 431 HeadersTooLarge
     │   ├── 422 UnsupportedMessage · UnknownPartner      └── 429 TooManyRequests
     ├── business  the facts do not allow it: a person decides (409)
     │   ├── UnknownItem · InactiveItem · WrongUnit · UnknownLot · SerialAlreadyUsed · ItemExpired
@@ -126,6 +129,19 @@ class MethodNotAllowed(CallerFailure):
     slug = "method-not-allowed"
 
 
+class NotAcceptable(CallerFailure):
+    status = 406
+    slug = "not-acceptable"
+
+
+class SlowRequest(CallerFailure):
+    """The body did not arrive in time."""
+
+    status = 408
+    slug = "slow-request"
+    retryable = True
+
+
 class IdentityConflict(CallerFailure):
     """The same control number or key came before with other content: no duplicate, a conflict."""
 
@@ -138,14 +154,33 @@ class StateConflict(CallerFailure):
     slug = "state-conflict"
 
 
+class VersionRetired(CallerFailure):
+    """This version of the API is no longer served; its successor is named."""
+
+    status = 410
+    slug = "version-retired"
+
+
 class BodyTooLarge(CallerFailure):
     status = 413
     slug = "body-too-large"
 
 
+class AddressTooLong(CallerFailure):
+    status = 414
+    slug = "address-too-long"
+
+
 class UnsupportedMediaType(CallerFailure):
     status = 415
     slug = "unsupported-media-type"
+
+
+class MisdirectedRequest(CallerFailure):
+    """The Host that was asked for is no name of this gateway (RFC 9110 15.5.20)."""
+
+    status = 421
+    slug = "misdirected-request"
 
 
 class UnsupportedMessage(CallerFailure):
@@ -156,6 +191,11 @@ class UnsupportedMessage(CallerFailure):
 class UnknownPartner(CallerFailure):
     status = 422
     slug = "unknown-partner"
+
+
+class HeadersTooLarge(CallerFailure):
+    status = 431
+    slug = "headers-too-large"
 
 
 class TooManyRequests(CallerFailure):

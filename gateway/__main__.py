@@ -6,8 +6,10 @@ from types import ModuleType
 
 from canonical.errors import Failure
 from gateway.commands import (
+    api,
     audit,
     clients,
+    config,
     demo,
     doctor,
     facility,
@@ -35,10 +37,12 @@ _COMMANDS: tuple[ModuleType, ...] = (
     tasks,
     audit,
     clients,
+    api,
     subscriptions,
     keys,
     signing_keys,
     facility,
+    config,
     retention,
     openapi,
     replay,

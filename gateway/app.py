@@ -6,6 +6,7 @@ correlation · headers · audit · problems · body limit · token · rate limit
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Litestar, Request
@@ -24,13 +25,14 @@ from gateway.authorization import Authorization, describe_server
 from gateway.authorization import router as authorization_routes
 from gateway.config import Config, policy_version
 from gateway.contract import ContractRequest, require_contract
-from gateway.events import Subscribers
+from gateway.events import Subscribers, public_url
 from gateway.health import Pings
 from gateway.health import router as health_routes
 from gateway.labels import Labels
 from gateway.metrics import Metrics, read_metrics
 from gateway.openapi import TIERS
 from gateway.pages import router as page_routes
+from gateway.policies_in_force import LivePipeline, PoliciesInForce
 from gateway.problems import problem
 from gateway.redelivery import Redelivery
 from gateway.tracing import tracer
@@ -40,6 +42,7 @@ from ledger.audit_trail import Evidence
 from ledger.figures import Figures
 from ledger.ledger import Ledger
 from policies.edge import CallRecord, Edge
+from policies.lifecycle import require_current
 from policies.rate_limit import Gcra
 from policies.scopes import declared_scope, require_scope
 
@@ -63,6 +66,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     pings: Pings
     metrics: Metrics
     clock: Clock
+    in_force: PoliciesInForce
 
 
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
@@ -79,11 +83,8 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
 
 def create_app(parts: Parts) -> ASGIApp:
     """Return the finished application."""
-    app: ASGIApp = parts.metrics(routed(parts, HANDLERS))
-    edge = _edge(parts)
-    for policy in reversed(parts.config.pipeline):
-        app = policy(app, edge)
-    return app
+    inner = parts.metrics(routed(parts, HANDLERS))
+    return LivePipeline(parts.in_force, inner, _edge(parts))
 
 
 def routed(parts: Parts, handlers: Sequence[ControllerRouterHandler]) -> Litestar:
@@ -120,6 +121,7 @@ def _dependencies(parts: Parts) -> dict[str, Provide]:
         "authorization": parts.authorization,
         "resource": parts.admission.resource,
         "pings": parts.pings,
+        "in_force": parts.in_force,
         "metrics": parts.metrics,
         "upstreams": parts.upstreams,
         "figures": Figures(parts.ledger.database, parts.ledger.writer),
@@ -142,8 +144,12 @@ async def _facts(request: Request[Any, Any, State]) -> RequestFacts:
 async def _admit(
     connection: ASGIConnection[Any, Any, Any, Any], route_handler: BaseRouteHandler
 ) -> None:
-    """Scope first, then contract. One async guard: Litestar sends a sync one to a thread."""
+    """Scope, version, contract, in this order.
+
+    One async guard: Litestar sends a sync one to a thread.
+    """
     require_scope(connection, route_handler)
+    require_current(connection, route_handler)
     await require_contract(connection, route_handler)
 
 
@@ -185,6 +191,8 @@ def _edge(parts: Parts) -> Edge:
         limiter=parts.limiter,
         clock=parts.clock,
         problem=problem,
+        names=frozenset((urlsplit(public_url(parts.config)).netloc.lower(),)),
+        used=parts.ledger.uses.count,
         tracer=tracer(parts.config.observability),
         policy=policy_version(parts.config),
     )

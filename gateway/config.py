@@ -66,6 +66,9 @@ class Server(_Section, frozen=True, kw_only=True):
 
     With `tls` it is HTTPS. `proxies` are those of ours that end TLS before us, and pass on which
     certificate the caller showed.
+
+    Header fields that are not whole within `header_seconds`, and connections on which nothing comes
+    for as long, are closed; so are fields larger than `header_bytes`, before any policy sees them.
     """
 
     host: str = "127.0.0.1"
@@ -74,6 +77,8 @@ class Server(_Section, frozen=True, kw_only=True):
     token_seconds: int = 600
     tls: Tls | None = None
     proxies: TrustedProxies | None = None
+    header_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    header_bytes: Annotated[int, msgspec.Meta(ge=8192)] = 65_536
 
 
 class Mllp(_Section, frozen=True, kw_only=True):
@@ -205,14 +210,20 @@ def load(path: Path) -> Config:
     """Read and check the file, or raise `ConfigurationRefused` naming the place."""
     try:
         text = path.read_text(encoding="utf-8")
-        _check_upstreams(path, text)
-        return msgspec.toml.decode(text, type=Config)
     except FileNotFoundError as exc:
         raise ConfigurationRefused(f"{path} does not exist") from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationRefused(f"{path} is not a text file that can be read") from exc
+    return read(text, str(path))
+
+
+def read(text: str, place: str) -> Config:
+    """Check a text of gateway.toml from `place`, or raise `ConfigurationRefused` naming both."""
+    try:
+        _check_upstreams(place, text)
+        return msgspec.toml.decode(text, type=Config)
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, msgspec.DecodeError) as exc:
-        raise ConfigurationRefused(f"{path}: {exc}") from exc
+        raise ConfigurationRefused(f"{place}: {exc}") from exc
 
 
 def policy_version(config: Config) -> str:
@@ -234,13 +245,13 @@ class _Upstreams(msgspec.Struct):
     upstreams: dict[str, object] = {}
 
 
-def _check_upstreams(path: Path, text: str) -> None:
+def _check_upstreams(place: str, text: str) -> None:
     """Read each by its name: where one of them is wrong, msgspec only says `$.upstreams[...]`."""
     for name, table in msgspec.toml.decode(text, type=_Upstreams).upstreams.items():
         try:
             msgspec.convert(table, Upstream)
         except msgspec.ValidationError as exc:
-            raise ConfigurationRefused(f"{path}: $.upstreams.{name}: {exc}") from exc
+            raise ConfigurationRefused(f"{place}: $.upstreams.{name}: {exc}") from exc
 
 
 def setting(name: str, default: str = "") -> str:

@@ -17,12 +17,13 @@ from functools import cache
 from typing import Any, Final, cast
 
 import msgspec
-from litestar import Request
+from litestar import MediaType, Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 
-from canonical.errors import InvalidRequest, UnsupportedMediaType
+from canonical.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
 
 JSON: Final = "application/json"
 DECIMAL_PATTERN: Final = r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$"
@@ -47,16 +48,45 @@ async def require_contract(
     """Refuse an address with U+0000, no body where one is due, and a kind that is not taken."""
     if "\0" in connection.scope["path"] or b"%00" in connection.scope["query_string"]:
         raise _unusable("the address")
+    require_acceptable(connection.headers.get("accept", ""), route_handler)
     taken = taken_types(route_handler)
-    given = connection.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if taken and given and given not in taken:
+    kind, _, parameters = connection.headers.get("content-type", "").lower().partition(";")
+    given = kind.strip()
+    if taken and given and (given not in taken or not _is_readable(given, parameters)):
         raise UnsupportedMediaType(
             "this path does not take that kind of body",
             where="Content-Type",
-            expected=" or ".join(taken),
+            expected=" or ".join(taken) + ("" if given not in taken else "; charset=utf-8"),
         )
     if taken and isinstance(connection, Request) and not await connection.body():
         raise InvalidRequest("there is no body", where="$", expected=" or ".join(taken))
+
+
+def require_acceptable(accept: str, handler: BaseRouteHandler) -> None:
+    """Refuse a caller whom no answer of this route could satisfy (RFC 9110 12.5.1, 15.5.7)."""
+    if not accept or "*/*" in accept or not isinstance(handler, HTTPRouteHandler):
+        return
+    own = _media_type(handler)
+    if own in accept or handler.opt.get("public"):  # pages and files say what they are themselves
+        return
+    ranges = {each.partition(";")[0].strip().lower() for each in accept.split(",")}
+    general = f"{own.partition('/')[0]}/*"
+    if general not in ranges and not (own.endswith("+json") and JSON in ranges):
+        raise NotAcceptable("this path has no such answer", where="Accept", expected=own)
+
+
+def _media_type(handler: HTTPRouteHandler) -> str:
+    own = handler.media_type
+    return (own.value if isinstance(own, MediaType) else str(own or JSON)).partition(";")[0]
+
+
+def _is_readable(kind: str, parameters: str) -> bool:
+    """Whether the characters are those that JSON has (RFC 8259 8.1); other standards say theirs."""
+    if not kind.endswith("json"):
+        return True
+    pairs = (each.partition("=") for each in parameters.split(";"))
+    named = [value.strip(' "') for name, _, value in pairs if name.strip() == "charset"]
+    return not named or named == ["utf-8"]
 
 
 class ContractRequest(Request[Any, Any, State]):

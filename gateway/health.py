@@ -11,6 +11,7 @@ from litestar.params import SkipValidation
 from redis.exceptions import RedisError
 
 from canonical.errors import StoreUnavailable
+from gateway.config import ConfigurationRefused
 
 Ping = Callable[[], Awaitable[object]]
 
@@ -50,7 +51,7 @@ async def is_ready(pings: NamedDependency[SkipValidation[Pings]]) -> Response[He
 async def _state(ping: Ping) -> str:
     try:
         await asyncio.wait_for(ping(), 2)
-    except (TimeoutError, OSError, StoreUnavailable, RedisError) as exc:
+    except (TimeoutError, OSError, StoreUnavailable, RedisError, ConfigurationRefused) as exc:
         return type(exc).__name__
     return "ok"
 

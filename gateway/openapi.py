@@ -14,8 +14,10 @@ from litestar.routes import HTTPRoute
 from experience_apis.mobile.routes import router as mobile
 from experience_apis.operations.routes import router as operations
 from experience_apis.procurement.routes import router as procurement
+from experience_apis.procurement.routes import second_version as procurement_v2
 from experience_apis.security.routes import router as security
 from gateway.contract import taken_types
+from gateway.lifecycle import announce, shipped_lifecycle
 from gateway.openapi_components import (
     Structs,
     components,
@@ -24,6 +26,7 @@ from gateway.openapi_components import (
     problem_reference,
     response_headers,
 )
+from policies.lifecycle import Lifecycle
 from process_apis.exceptions.routes import router as exceptions
 from process_apis.order_to_receipt.routes import router as orders
 from process_apis.receiving.routes import router as receipts
@@ -38,7 +41,7 @@ from system_apis.subscribers.routes import router as subscriptions
 TIERS: Mapping[str, tuple[Router, ...]] = {
     "system": (ehr, edi, erp, subscriptions, live_events),
     "process": (requisitions, orders, usage, receipts, exceptions),
-    "experience": (mobile, procurement, operations, security),
+    "experience": (mobile, procurement, procurement_v2, operations, security),
 }
 
 DEPENDENCIES = (
@@ -72,7 +75,7 @@ RFC 9457 problem with a `correlationId` that operators can search for.
 """
 VERSION = "1.0.0"
 
-_ALWAYS: Final = ("400", "401", "403", "405", "413", "429", "500", "503")
+_ALWAYS: Final = ("400", "401", "403", "405", "406", "413", "429", "500", "503")
 _UPSTREAM: Final = frozenset(("erp", "orders", "shelf"))
 _LINKS: dict[str, dict[str, tuple[str, str, str]]] = {
     "scanUsage": {"transaction": ("showTransaction", "name", "$response.body#/transaction")},
@@ -91,8 +94,20 @@ def _stand_in() -> Provide:
     return Provide(absent)
 
 
-def document(tier: str) -> dict[str, Any]:
-    """Return the OpenAPI document of a tier."""
+def operation_paths() -> dict[str, str]:
+    """Return the path of every operation that a document shows, by its id."""
+    return {
+        str(handler.operation_id): route.path
+        for routers in TIERS.values()
+        for router in routers
+        for route in router.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+    }
+
+
+def document(tier: str, lifecycle: Lifecycle | None = None) -> dict[str, Any]:
+    """Return the OpenAPI document of a tier; without a `lifecycle`, by that of the product."""
     structs = Structs()
     app = Litestar(
         route_handlers=[*TIERS[tier]],
@@ -113,6 +128,7 @@ def document(tier: str) -> dict[str, Any]:
     for path in schema["paths"].values():
         for operation in path.values():
             _complete(operation, handlers[operation["operationId"]])
+    announce(schema["paths"], lifecycle or shipped_lifecycle())
     flow = schema["components"]["securitySchemes"]["oauth2"]["flows"]["clientCredentials"]
     scopes = {str(handler.opt["scope"]) for handler in handlers.values()}
     flow["scopes"] = {scope: scope for scope in sorted(scopes)}
@@ -120,11 +136,10 @@ def document(tier: str) -> dict[str, Any]:
     return described
 
 
-def encoded(tier: str) -> bytes:
+def encoded(tier: str, lifecycle: Lifecycle | None = None) -> bytes:
     """Return the document as it is committed: stable order, two spaces."""
-    return (
-        msgspec.json.format(msgspec.json.encode(document(tier), order="sorted"), indent=2) + b"\n"
-    )
+    told = msgspec.json.encode(document(tier, lifecycle), order="sorted")
+    return msgspec.json.format(told, indent=2) + b"\n"
 
 
 def _oauth() -> SecurityScheme:

@@ -57,6 +57,21 @@ _HEADERS: dict[str, Any] = {
         "required": True,
         "schema": {"type": "string"},
     },
+    "Deprecation": {
+        "description": "Since when this operation is deprecated (RFC 9745)",
+        "schema": {"type": "string", "pattern": "^@[0-9]+$"},
+        "example": "@1795219200",
+    },
+    "Sunset": {
+        "description": "When this operation ends (RFC 8594)",
+        "schema": {"type": "string"},
+        "example": "Tue, 30 Nov 2027 00:00:00 GMT",
+    },
+    "Link": {
+        "description": "What takes its place: rel successor-version (RFC 5829)",
+        "schema": {"type": "string"},
+        "example": '</experience/v2/procurement/orders>; rel="successor-version"',
+    },
 }
 _SILENT: Final = ("deprecated", "allowEmptyValue", "allowReserved")
 _EVERYWHERE: Final = ("X-Correlation-ID", "RateLimit", "RateLimit-Policy")
@@ -66,7 +81,9 @@ _PROBLEMS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "403": ("Forbidden", "Not with this token", ()),
     "404": ("NotFound", "There is no such thing", ()),
     "405": ("MethodNotAllowed", "The path does not take this method", ("Allow",)),
+    "406": ("NotAcceptable", "The path has no answer of a kind that is accepted", ()),
     "409": ("Conflict", "The facts or the state do not allow it", ()),
+    "410": ("VersionRetired", "This version is no longer served", ()),
     "413": ("BodyTooLarge", "The body is too large", ()),
     "415": ("UnsupportedMediaType", "The path does not take this kind of body", ()),
     "422": ("Unprocessable", "Well-formed, and not for us: message type, partner", ()),
@@ -168,7 +185,12 @@ def problem_reference(status: str) -> dict[str, str]:
 
 def response_headers(*own: str) -> dict[str, Any]:
     """Return references to the headers of every response, and to its own."""
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*own, *_EVERYWHERE)}
+    return {name: response_header(name) for name in (*own, *_EVERYWHERE)}
+
+
+def response_header(name: str) -> dict[str, str]:
+    """Return a reference to a header."""
+    return {"$ref": f"#/components/headers/{name}"}
 
 
 def exact(schema: Any) -> Any:

@@ -1,16 +1,20 @@
 """Pages: the operations console, and the API documentation with Swagger UI. All offline."""
 
 import importlib.util
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from litestar import MediaType, Response, Router, get
-from litestar.params import FromPath
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
 
 from canonical.errors import NotFound
 from gateway import asyncapi
 from gateway.events import DOCUMENT
+from gateway.lifecycle import lifecycle_of
 from gateway.openapi import TIERS, encoded
+from gateway.policies_in_force import PoliciesInForce
+from policies.lifecycle import Lifecycle
 
 _CONSOLE = Path(__file__).resolve().parent.parent / "experience_apis" / "operations" / "console"
 _AUDIT = _CONSOLE.parent.parent / "security" / "console"
@@ -96,7 +100,9 @@ async def read_docs_file(name: FromPath[str]) -> Response[bytes]:
 
 
 @get("/openapi/{name:str}", operation_id="readOpenapi", public=True)
-async def read_openapi(name: FromPath[str]) -> Response[bytes]:
+async def read_openapi(
+    name: FromPath[str], in_force: NamedDependency[SkipValidation[PoliciesInForce]]
+) -> Response[bytes]:
     """Return the OpenAPI document of a tier, or the AsyncAPI document of all events."""
     if name == DOCUMENT:
         return Response(_events(), media_type=MediaType.JSON)
@@ -104,7 +110,8 @@ async def read_openapi(name: FromPath[str]) -> Response[bytes]:
     if tier not in TIERS or suffix != "json":
         known = (*(f"{tier}.json" for tier in TIERS), DOCUMENT)
         raise NotFound("no such document", expected=", ".join(known))
-    return Response(_document(tier), media_type=MediaType.JSON)
+    lifecycle = lifecycle_of(in_force.config.pipeline)
+    return Response(_document(tier, lifecycle), media_type=MediaType.JSON)
 
 
 @cache
@@ -112,9 +119,9 @@ def _events() -> bytes:
     return asyncapi.encoded()
 
 
-@cache
-def _document(tier: str) -> bytes:
-    return encoded(tier)
+@lru_cache(maxsize=8)
+def _document(tier: str, lifecycle: Lifecycle) -> bytes:
+    return encoded(tier, lifecycle)
 
 
 @cache

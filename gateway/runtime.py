@@ -2,28 +2,22 @@
 order.
 """
 
-import asyncio
 import logging
-import socket
-from collections.abc import AsyncGenerator, Generator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
-    contextmanager,
 )
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import redis.asyncio as redis
-from granian.constants import Interfaces, SSLProtocols
-from granian.server.embed import Server as Granian
-from litestar.types import ASGIApp
 
 from canonical.clock import Clock, utc_now
 from gateway.admission import open_admission
-from gateway.app import Parts, create_app
-from gateway.config import ROLES, Config, Role, Tls, policy_version, setting
+from gateway.app import Parts
+from gateway.config import ROLES, Config, Role, policy_version, setting
 from gateway.embedded.postgres import start_postgres
 from gateway.embedded.valkey import start_valkey
 from gateway.events import open_subscribers
@@ -31,11 +25,14 @@ from gateway.health import Pings
 from gateway.keys import kept_audit_keys, ledger_keys
 from gateway.masking import Masking
 from gateway.metrics import Metrics
+from gateway.policies_in_force import PoliciesInForce
+from gateway.ports import free_port
+from gateway.reload import Reload, following
 from gateway.rereading import Rereading
+from gateway.serving import serving
 from gateway.tls import watched
-from gateway.tls_door import INNER_HOST, PROTOCOLS, TlsDoor
 from gateway.upstreams import open_upstreams
-from gateway.wiring import STARTS, connect, flows, open_doors
+from gateway.wiring import connect, open_doors, prepared_processes
 from ledger.database import named_database
 from ledger.ledger import Ledger, open_ledger
 from policies.rate_limit import Gcra
@@ -51,6 +48,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     mllp_port: int | None
     notes: tuple[str, ...] = ()
+    reload: Reload | None = None
 
 
 class Stores(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +91,9 @@ async def open_parts(
         limiter = Gcra(cache)
         upstreams = await stack.enter_async_context(open_upstreams(config))
         systems = connect(config, ledger, upstreams, clock)
-        ledger.catalogue.install(flows(config, systems), STARTS)
+        in_force = PoliciesInForce(config)
+        in_force.follow(partial(prepared_processes, ledger, systems))
+        in_force.change(config)
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
         admission = await stack.enter_async_context(
             open_admission(config, ledger, found.valkey, clock)
@@ -117,6 +117,7 @@ async def open_parts(
             ),
             metrics=Metrics(),
             clock=clock,
+            in_force=in_force,
         )
 
 
@@ -152,13 +153,18 @@ async def running_gateway(
     roles: Iterable[Role] = ROLES,
     clock: Clock = utc_now,
     stores: Stores | None = None,
+    file: Path | None = None,
 ) -> AsyncGenerator[Running]:
-    """Run a gateway in these roles; on leaving, take no more, finish what is in hand, close."""
+    """Run a gateway in these roles; on leaving, take no more, finish what is in hand, close.
+
+    With the `file` that `config` was read from, its policies are followed while it runs.
+    """
     wanted, notes = set(roles), list[str]()
     async with AsyncExitStack() as stack:
         if "api" in wanted:
             config = _with_port(config, notes)
         parts = await stack.enter_async_context(open_parts(config, clock, stores))
+        reload = await stack.enter_async_context(following(parts, file)) if file else None
         if "worker" in wanted:
             parts.ledger.worker.start()
             stack.push_async_callback(parts.ledger.worker.stop)
@@ -173,10 +179,10 @@ async def running_gateway(
         if "listener" in wanted:
             mllp = await stack.enter_async_context(_listening(parts, notes))
         if "api" in wanted:
-            await stack.enter_async_context(_serving(parts))
+            await stack.enter_async_context(serving(parts))
             scheme = "https" if config.server.tls else "http"
             url = f"{scheme}://{config.server.host}:{config.server.port}"
-        yield Running(parts=parts, url=url, mllp_port=mllp, notes=tuple(notes))
+        yield Running(parts=parts, url=url, mllp_port=mllp, notes=tuple(notes), reload=reload)
 
 
 @asynccontextmanager
@@ -202,64 +208,6 @@ async def _listening(parts: Parts, notes: list[str]) -> AsyncGenerator[int]:
             await listener.stop()
 
 
-@asynccontextmanager
-async def _serving(parts: Parts) -> AsyncGenerator[None]:
-    server, app = parts.config.server, create_app(parts)
-    async with watched(server.tls, PROTOCOLS) as files:
-        if files is None or not files.asks_callers:
-            async with _http(app, server.host, server.port, server.tls) as granian:
-                if files is not None:
-                    files.when_changed = granian.reload
-                yield
-            return
-        inner = free_port(INNER_HOST, 0)
-        door = TlsDoor(files, inner)
-        async with _http(door.around(app), INNER_HOST, inner):
-            await door.start(server.host, server.port)
-            try:
-                yield
-            finally:
-                door.close()
-        await door.stop()
-
-
-@asynccontextmanager
-async def _http(
-    app: ASGIApp, host: str, port: int, tls: Tls | None = None
-) -> AsyncGenerator[Granian]:
-    granian = Granian(
-        app,
-        address=host,
-        port=port,
-        # With TLS it begins again with each new certificate; the application does not.
-        interface=Interfaces.ASGINL if tls else Interfaces.ASGI,
-        websockets=False,
-        log_enabled=False,
-        ssl_cert=Path(tls.certificate) if tls else None,
-        ssl_key=Path(tls.key) if tls else None,
-        ssl_protocol_min=SSLProtocols.tls13 if tls and tls.minimum == "1.3" else SSLProtocols.tls12,
-    )
-    serving = asyncio.create_task(granian.serve(), name="http")
-    await _answering(host, port, serving)
-    try:
-        yield granian
-    finally:
-        granian.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait({serving}, timeout=10)
-
-
-async def _answering(host: str, port: int, serving: "asyncio.Task[None]") -> None:
-    while not serving.done():
-        try:
-            _, writer = await asyncio.open_connection(host, port)
-        except OSError:
-            await asyncio.sleep(0.02)
-            continue
-        writer.close()
-        return
-    await serving
-
-
 def _with_port(config: Config, notes: list[str]) -> Config:
     """Replace a port that is taken by a free one, and say so."""
     server = config.server
@@ -267,30 +215,6 @@ def _with_port(config: Config, notes: list[str]) -> Config:
     if port != server.port:
         notes.append(f"port {server.port} is taken: HTTP is served on {port}")
     return msgspec.structs.replace(config, server=msgspec.structs.replace(server, port=port))
-
-
-def free_port(host: str, wanted: int) -> int:
-    """Return `wanted`, or any free port where it is taken (0 asks for any)."""
-    with held_port(host, wanted) as port:
-        return port
-
-
-@contextmanager
-def held_port(host: str, wanted: int) -> Generator[int]:
-    """Give a port as `free_port` does, and hold it: nobody gets it by chance any more.
-
-    Who asks for it by number may listen there all the same, now or once more.
-    """
-    for port in (wanted, 0):
-        with socket.socket() as holding:
-            holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                holding.bind((host, port))
-            except OSError:
-                continue
-            yield int(holding.getsockname()[1])
-            return
-    raise OSError(f"no free port on {host}")
 
 
 def state_folder(config: Config) -> Path:

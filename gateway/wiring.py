@@ -1,6 +1,6 @@
 """Which client answers which port, which event starts which process: the place that knows both."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
@@ -88,6 +88,17 @@ def open_doors(config: Config, ledger: Ledger, systems: Systems, clock: Clock) -
 def _x12_intake(config: Config, ledger: Ledger, records: MasterData, clock: Clock) -> X12Intake:
     own = frozenset((part.split(":", 1)[0], part.split(":", 1)[1]) for part in config.edi.own)
     return X12Intake(ledger.messages, records.partner_named, own, clock)
+
+
+def prepared_processes(ledger: Ledger, systems: Systems, config: Config) -> Callable[[], None]:
+    """Prepare the processes under the rules of a configuration, and how long what is kept."""
+    prepared = flows(config, systems)
+
+    def put_in_force() -> None:
+        ledger.catalogue.install(prepared, STARTS)
+        ledger.retention.rules = config.retention
+
+    return put_in_force
 
 
 def flows(config: Config, systems: Systems) -> list[FlowDefinition]:

@@ -25,6 +25,7 @@ from ledger.clients import Clients
 from ledger.crowds import Crowds
 from ledger.database import Database, open_database
 from ledger.deliveries import Deliveries
+from ledger.editions import Editions
 from ledger.flow_run import Platform
 from ledger.key_keeping import KeyKeeping
 from ledger.key_ring import KeyRing
@@ -42,6 +43,7 @@ from ledger.step_journal import StepJournal
 from ledger.subscriptions import Subscriptions
 from ledger.tasks import Tasks
 from ledger.traces import Traces
+from ledger.uses import Uses
 from ledger.vault import Vault
 from ledger.watch import Watch
 from ledger.withdrawals import Withdrawals
@@ -69,6 +71,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     clients: Clients
     once: Once
     withdrawals: Withdrawals
+    editions: Editions
+    uses: Uses
     live: Live
     vault: Vault
     keys: KeyKeeping
@@ -116,10 +120,12 @@ async def open_ledger(
         ledger.writer.start()
         ledger.live.start()
         ledger.news.start()
+        ledger.uses.start()
         try:
             yield ledger
         finally:
             await ledger.live.stop()
+            await ledger.uses.stop()
             await ledger.writer.stop()
             await ledger.news.stop()
     finally:
@@ -180,6 +186,8 @@ def _ledger_on(  # house: one line a part, and no decisions
         clients=Clients(database),
         once=once,
         withdrawals=Withdrawals(database, once, clock),
+        editions=Editions(database, writer),
+        uses=Uses(database, clock),
         live=live,
         vault=vault,
         keys=KeyKeeping(database, writer, vault, clock),

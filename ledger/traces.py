@@ -95,7 +95,10 @@ select r.value, r.transaction_id as transaction, {_CHANGED},
        (select count(*) from task k
         where k.transaction_id = t.id and k.status = 'open') as open_tasks
 from reference r join transaction t on t.id = r.transaction_id
-where r.kind = $1 order by r.at desc limit $2"""
+where r.kind = $1 and ($3 = '' or (r.at, r.transaction_id, r.value) < (
+    select at, transaction_id, value from reference where kind = $1
+    and transaction_id = split_part($3, '/', 1) and value = substr($3, strpos($3, '/') + 1)))
+order by r.at desc, r.transaction_id desc, r.value desc limit $2"""
 
 
 _REMOVED = """
@@ -116,6 +119,11 @@ class NamedTransaction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     transaction: str
     changed_at: datetime
     open_tasks: int
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the list: what the next page begins after."""
+        return f"{self.transaction}/{self.value}"
 
 
 class Traces:
@@ -147,9 +155,13 @@ class Traces:
             )
         return str(row["id"])
 
-    async def named(self, kind: str, *, limit: int = 100) -> list[NamedTransaction]:
-        """Return the newest names of a kind (such as order), each with its transaction."""
-        rows = await self._database.rows(_NAMED, kind, limit)
+    async def named(
+        self, kind: str, *, limit: int = 100, after: str = ""
+    ) -> list[NamedTransaction]:
+        """Return the newest names of a kind (such as order), each with its transaction; `after`
+        is the place of the last one of the page before.
+        """
+        rows = await self._database.rows(_NAMED, kind, limit, after)
         return [NamedTransaction(**dict(row)) for row in rows]
 
     async def trace(self, transaction: str) -> TransactionTrace:

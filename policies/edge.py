@@ -75,6 +75,10 @@ async def _nothing_bound(scope: HTTPScope, presented: Presented) -> None:
     raise Unauthenticated("the token is bound to something that cannot be shown here")
 
 
+def _uncounted(_who: str, _what: str) -> None:
+    return
+
+
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
     """The collaborators of all policies.
 
@@ -82,7 +86,8 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     shows that the caller has what its token is bound to. `audit` returns when
     the record is durable, and raises StoreUnavailable. `limiter` takes a key, a pace and a cost,
     and raises LimiterUnavailable. `problem` renders a failure for a correlation id and a path.
-    `tracer` makes spans. `policy` is the version of the configuration in force.
+    `tracer` makes spans. `policy` is the version of the configuration in force. `used` counts a use
+    of something by somebody. `names` are the hosts by which this gateway is known anyway.
     """
 
     verify: Callable[[bytes, float], Awaitable[Principal]]
@@ -90,10 +95,12 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     limiter: Callable[[str, Pace, int], Awaitable[Verdict]]
     clock: Clock
     problem: Callable[[Failure, str, str], tuple[int, list[Header], bytes]]
+    used: Callable[[str, str], None] = _uncounted
     tracer: Tracer = msgspec.field(default_factory=NoOpTracer)
     confirm: Confirm = _nothing_bound
     resource_metadata: str = ""
     policy: str = ""
+    names: frozenset[str] = frozenset()
 
 
 def open_state(scope: Scope, facts: RequestFacts) -> None:

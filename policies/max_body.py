@@ -1,4 +1,4 @@
-"""A limit on request bodies, by what is declared and by what really arrives.
+"""A limit on request bodies, by what is declared and by what really arrives; half a body is none.
 
 Order: inside problem-details; before anything reads the body.
 """
@@ -40,15 +40,18 @@ class MaxBody(
                 return
             if _declared(scope) > limit:
                 raise _too_large(limit)
-            arrived = 0
+            arrived, whole = 0, False
 
             async def counted() -> HTTPReceiveMessage | WebSocketReceiveMessage:
-                nonlocal arrived
+                nonlocal arrived, whole
                 message = await receive()
                 if message["type"] == "http.request":
                     arrived += len(message.get("body", b""))
+                    whole = not message.get("more_body", False)
                     if arrived > limit:
                         raise _too_large(limit)
+                elif not whole:  # chunks that are none, or a caller who hung up
+                    raise InvalidRequest("the body broke off", where="$", expected="all of it")
                 return message
 
             await app(scope, counted, send)

@@ -9,7 +9,13 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-_NAT64 = ip_network("64:ff9b::/96")
+_WITH_IPV4_AT_THE_END = tuple(
+    ip_network(block) for block in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
+)
+"""IPv4-compatible, mapped, translated (RFC 2765 2.1) and NAT64 (RFC 6052) addresses."""
+_UNICAST = ip_network("2000::/3")
+_SPECIAL = tuple(ip_network(block) for block in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20"))
+"""Blocks of the IANA registries of special addresses that Python does not know of everywhere."""
 
 Address = tuple[int, int, int, str, tuple[Any, ...]]
 """What `getaddrinfo` returns: family, type, protocol, canonical name, socket address."""
@@ -31,11 +37,14 @@ def is_public(text: str) -> bool:
     inner = _inner(address) if isinstance(address, IPv6Address) else None
     if inner is not None:
         return is_public(str(inner))
-    return address.is_global and not address.is_multicast
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
+    is_special = any(address in block for block in _SPECIAL)
+    return address.is_global and not address.is_multicast and not is_special
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that an IPv6 address stands for: mapped, 6to4, or NAT64."""
-    if address in _NAT64:
+    """Return the IPv4 address that an IPv6 address stands for."""
+    if any(address in block for block in _WITH_IPV4_AT_THE_END):
         return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
+    return address.sixtofour

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -111,6 +112,42 @@ def test_only_the_patient_context_has_fields_for_a_patient() -> None:
         if isinstance(node, ast.AnnAssign) and re.match("patient|mrn|ssn", ast.unparse(node.target))
     ]
     assert naming == []
+
+
+XML_READERS = ("xml.etree", "xml.sax", "xml.dom", "xml.parsers", "lxml", "xmltodict", "bs4")
+"""What reads XML and believes what a document says of itself. `xml.sax.saxutils` only writes."""
+
+
+def calls_and_imports() -> Iterator[tuple[str, ast.AST]]:
+    for package in packages():
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+
+
+def test_xml_is_read_without_entities_and_without_a_document_type() -> None:
+    """By defusedxml, which refuses both; a type such as Element may be named for the checkers."""
+    told = [*calls_and_imports()]
+    calls = [
+        (place, ast.unparse(node))
+        for place, node in told
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("fromstring")
+    ]
+    assert calls, "nobody reads XML: this test looks for the wrong name"
+    assert [place for place, call in calls if "forbid_dtd=True" not in call] == []
+    assert [place for place, node in told if set(imported(node)) & {*XML_READERS}] == []
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """Yield the XML readers that a statement imports."""
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return
+    names = [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        names = [] if names == ["Element"] else [node.module or ""]
+    for name in names:
+        if name != "xml.sax.saxutils":
+            yield from (reader for reader in XML_READERS if name.startswith(reader))
 
 
 def policies(around: str) -> list[type[msgspec.Struct]]:

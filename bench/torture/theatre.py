@@ -26,7 +26,8 @@ from gateway.demo.people import SCOPES, Person
 from gateway.demo.servers import vendor_system
 from gateway.demo.stage import Stage
 from gateway.embedded.valkey import start_valkey
-from gateway.runtime import Stores, held_port, open_parts, running_gateway
+from gateway.ports import held_port
+from gateway.runtime import Stores, open_parts, running_gateway
 from gateway.wiring import STARTS, flows
 from policies.oauth.clients import OAuthClient, new_client
 

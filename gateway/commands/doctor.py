@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from canonical.errors import Failure
+from gateway.commands.config import policies_standing
 from gateway.commands.doctor_checks import (
     Finding,
     certificates,
@@ -21,7 +22,9 @@ from gateway.commands.doctor_checks import (
 from gateway.commands.opening import configuration, configured, opened
 from gateway.config import Config, ConfigurationRefused
 from gateway.keys import ledger_keys
-from gateway.runtime import free_port, open_stores, state_folder
+from gateway.policy_editions import proposed_in
+from gateway.ports import free_port
+from gateway.runtime import open_stores, state_folder
 
 NAME = "doctor"
 HELP = (
@@ -95,6 +98,8 @@ async def _stores(given: argparse.Namespace, config: Config) -> list[Finding]:
             found.append(("ledger", True, "opened"))
             found += [each async for each in ledger_findings(ledger)]
             found += await valkey_finding(stores.valkey)
+            standing = await policies_standing(ledger, proposed_in(given.config))
+            found.append(("policies", True, standing))
     except Failure as exc:
         found.append(("ledger", False, f"{exc}; {exc.fix}"))
     except ConfigurationRefused as exc:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -25,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     config = _with_ports(configured(given), given.port, given.mllp_port)
-    return uvloop.run(serve(config, _roles(given.roles)))
+    return uvloop.run(serve(config, _roles(given.roles), given.config))
 
 
 def _roles(text: str) -> list[Role]:
@@ -54,12 +55,17 @@ def ready(roles: list[Role], url: str, mllp_port: int | None) -> str:
     return f"suture ready: {', '.join(roles)}{http}{mllp}"
 
 
-async def serve(config: Config, roles: list[Role]) -> int:
-    """Run in these roles until SIGTERM or SIGINT; then finish what is in hand."""
-    stopped = asyncio.Event()
+async def serve(config: Config, roles: list[Role], file: Path | None = None) -> int:
+    """Run in these roles until SIGTERM or SIGINT; then finish what is in hand.
+
+    The policies of `file` are followed; SIGHUP has it looked at again.
+    """
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with running_gateway(config, roles) as running:
+        loop.add_signal_handler(number, stopped.set)
+    async with running_gateway(config, roles, file=file) as running:
+        if running.reload is not None:
+            loop.add_signal_handler(signal.SIGHUP, running.reload.look_again)
         for note in running.notes:
             print(f"suture: {note}", flush=True)
         print(ready(roles, running.url, running.mllp_port), flush=True)

@@ -16,4 +16,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    return uvloop.run(serve(configured(given), ["worker"]))
+    return uvloop.run(serve(configured(given), ["worker"], given.config))

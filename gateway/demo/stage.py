@@ -15,7 +15,8 @@ from gateway.config import Config, Upstream, provide, setting
 from gateway.demo.hospital import pack
 from gateway.demo.people import SCOPES, Person
 from gateway.demo.servers import vendor_system
-from gateway.runtime import Running, Stores, held_port, open_stores, running_gateway, state_folder
+from gateway.ports import held_port
+from gateway.runtime import Running, Stores, open_stores, running_gateway, state_folder
 from ledger.database import fresh_database
 from policies.oauth.clients import OAuthClient, new_client
 

@@ -15,7 +15,7 @@ KINDS: dict[EvidenceKind, tuple[str, ...]] = {
     "message": ("message", "event"),
     "transformation": ("transformation",),
     "approval": ("approval",),
-    "access": ("access", "call", "master-data", "retention", "alert"),
+    "access": ("access", "call", "configuration", "master-data", "retention", "alert"),
 }
 """Message histories, transformation logs, approval evidence, access records: which records are."""
 
@@ -28,9 +28,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     """One record of the trail, without patient data.
 
     `kind` is one of those in `KINDS`: call, message, event, transformation, approval, access,
-    master-data, retention, alert. `actor` is the person where there is one, and `client` then whom
-    that person works with. `policy` is the version of the configuration that was in force,
-    `address` where the caller was, if that is recorded at all.
+    configuration, master-data, retention, alert. `actor` is the person where there is one, and
+    `client` then whom that person works with. `policy` is the version of the configuration that was
+    in force, `address` where the caller was, if that is recorded at all.
     """
 
     kind: str

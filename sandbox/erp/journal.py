@@ -5,6 +5,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from sandbox.erp import books
@@ -34,8 +35,8 @@ _CONFIRMATION = """<soap-env:Envelope xmlns:soap-env="http://schemas.xmlsoap.org
 def create(system: System, body: bytes) -> str:
     """Post the journal entry of an envelope; a refusal is a confirmation without a document."""
     try:
-        root: Element = fromstring(body)
-    except ParseError as exc:
+        root: Element = fromstring(body, forbid_dtd=True)
+    except (ParseError, DefusedXmlException) as exc:
         raise SapError(500, "SRT", "XML is not well-formed") from exc
     entry = root.find(".//JournalEntryCreateRequest/JournalEntry")
     if entry is None:

@@ -2,6 +2,7 @@
 
 import copy
 import socket
+import zlib
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -166,6 +167,89 @@ def test_a_kind_with_parameters_or_none_at_all_is_taken(client):
         assert client.post(path, content=body, headers=headers).status_code == 202
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json; charset=iso-8859-1",
+        "application/json; charset=utf-16",
+        'application/json; a=b; charset="latin1"',
+        "application/json; charset=utf-8; charset=utf-7",
+    ],
+)
+def test_other_characters_than_those_of_json_are_refused(kind, client):
+    path, body = "/process/v1/usage", msgspec.json.encode(BODIES["/process/v1/usage"])
+    answer = client.post(path, content=body, headers={"content-type": kind})
+    told = refused(answer, 415, "unsupported-media-type")
+    assert told["expected"] == "application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "x-unknown"])
+@pytest.mark.parametrize("path", [*BODIES, *RAW])
+def test_a_compressed_body_is_refused_before_it_unfolds(path, coding, client):
+    bomb = zlib.compress(b" " * 50_000_000, 9, 31)
+    answer = client.post(path, content=bomb, headers={"content-encoding": coding})
+    refused(answer, 415, "unsupported-media-type")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("application/json", 200),
+        ("text/html, application/json;q=0.1", 200),
+        ("application/*", 200),
+        ("*/*;q=0.1", 200),
+        ("", 200),
+        ("text/html", 406),
+        ("application/xml, text/*", 406),
+    ],
+)
+def test_who_takes_no_answer_of_a_path_is_told_so(accept, status, client):
+    answer = client.get("/experience/v1/operations/transactions", headers={"accept": accept})
+    if status == 200:
+        assert answer.status_code == 200
+    else:
+        assert refused(answer, 406, "not-acceptable")["expected"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "slug"),
+    [
+        ("/process/v1/tasks?" + "&".join(f"a{n}=1" for n in range(65)), 414, "address-too-long"),
+        ("/process/v1/tasks?a=" + "a" * 4096, 414, "address-too-long"),
+        ("/process/v1/tasks/" + "a" * 2048, 414, "address-too-long"),
+    ],
+)
+def test_an_address_that_is_too_long_is_refused(path, status, slug, client):
+    refused(client.get(path), status, slug)
+
+
+def test_header_fields_that_are_too_many_or_too_large_are_refused(client):
+    many = {f"x-{number}": "1" for number in range(70)}
+    refused(client.get("/process/v1/tasks", headers=many), 431, "headers-too-large")
+    refused(client.get("/process/v1/tasks", headers={"x": "a" * 16_384}), 431, "headers-too-large")
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_a_nest_or_a_crowd_in_a_body_is_refused_before_it_is_decoded(path, client):
+    for body, expected in (
+        (b'{"lines":' + b"[" * 40 + b"]" * 40 + b"}", "levels"),
+        (b'{"lines":[' + b"0," * 20_000 + b"0]}", "members"),
+        (b'{"reason":"' + b"a" * 1_100_000 + b'"}', "bytes"),
+        (b"[" + b'"",' * 200_000 + b"0]", "100000"),
+    ):
+        answer = client.post(path, content=body, headers={"content-type": "application/json"})
+        told = refused(answer, 400, "invalid-request")
+        assert (told["where"], expected in told["expected"]) == ("$", True)
+
+
+def test_a_page_of_another_origin_is_not_let_in(client):
+    asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    answer = client.options("/process/v1/usage", headers=asked)
+    refused(answer, 403, "forbidden")
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
 @pytest.mark.parametrize("path", RAW)
 def test_an_empty_document_is_refused(path, client):
     refused(client.post(path, headers={"content-type": RAW[path][0]}), 400, "invalid-request")
@@ -264,7 +348,7 @@ def _status(served: Served, header: bytes) -> int:
     body = msgspec.json.encode(BODIES["/process/v1/usage"])
     name = header.partition(b":")[0].lower()
     usual = {
-        b"host": b"suture",
+        b"host": b"127.0.0.1",
         b"authorization": f"Bearer {served.token}".encode(),
         b"content-type": b"application/json",
         b"content-length": str(len(body)).encode(),

@@ -8,7 +8,7 @@ import msgspec
 from canonical.item import ItemId, Quantity
 from canonical.money import Money
 from canonical.order import OrderLine, PurchaseOrder
-from experience_apis.procurement.views import OrderList, order_row
+from experience_apis.procurement.views import OrderList, OrderPage, order_row, order_summary
 
 LINE = OrderLine(
     line=10,
@@ -34,7 +34,7 @@ CHANGED = datetime(2026, 5, 12, 9, tzinfo=UTC)
 
 
 def test_an_order_is_one_line_with_its_story_and_what_waits_for_somebody():
-    rows = OrderList(items=(order_row(ORDER, "tx_1", 1, CHANGED),))
+    rows = OrderList(items=(order_row(order_summary(ORDER, "tx_1", 1, CHANGED)),))
     assert msgspec.json.decode(msgspec.json.encode(rows)) == {
         "items": [
             {
@@ -51,3 +51,12 @@ def test_an_order_is_one_line_with_its_story_and_what_waits_for_somebody():
             }
         ]
     }
+
+
+def test_the_second_version_counts_lines_by_their_name_and_says_where_the_next_page_begins():
+    page = OrderPage(items=(order_summary(ORDER, "tx_1", 1, CHANGED),), next="4500000001")
+    told = msgspec.json.decode(msgspec.json.encode(page))
+    assert told["next"] == "4500000001"
+    (row,) = told["items"]
+    assert (row["lineCount"], row["facility"]) == (2, "1710")
+    assert "lines" not in row

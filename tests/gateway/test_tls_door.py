@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from gateway.config import ConfigurationRefused, Tls
-from gateway.runtime import _http, free_port
+from gateway.ports import free_port
+from gateway.runtime import _http
 from gateway.tls import TlsFiles
 from gateway.tls_door import INNER_HOST, PROTOCOLS, TlsDoor
 from policies.oauth.certificates import SHOWN

@@ -20,7 +20,8 @@ from gateway.demo.people import SCOPES, Person
 from gateway.demo.servers import vendor_system
 from gateway.demo.stage import Stage
 from gateway.demo.story import BASEPLATE, FEMUR, INSERT, Story
-from gateway.runtime import Stores, held_port, open_parts
+from gateway.ports import held_port
+from gateway.runtime import Stores, open_parts
 from ledger.audit_trail import AuditTrail
 from ledger.database import open_database
 from policies.oauth.clients import new_client

@@ -395,7 +395,14 @@ async def test_what_goes_wrong_on_the_wire_has_one_name(
 
 @pytest.mark.parametrize(
     "confirmation",
-    [b"not xml", b"<e><AccountingDocument>0100000001</AccountingDocument></e>"],
+    [
+        b"not xml",
+        b"<e><AccountingDocument>0100000001</AccountingDocument></e>",
+        b"<!DOCTYPE e><e><AccountingDocument>0100000001</AccountingDocument></e>",
+        b'<!DOCTYPE e [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><e>&b;</e>',
+        b'<!DOCTYPE e [<!ENTITY x SYSTEM "file:///etc/passwd">]><e>&x;</e>',
+        b'<!DOCTYPE e SYSTEM "http://127.0.0.1:1/e.dtd"><e/>',
+    ],
 )
 async def test_a_journal_entry_that_cannot_be_read_back_is_garbled(confirmation: bytes):
     def handle(request: httpx.Request) -> httpx.Response:

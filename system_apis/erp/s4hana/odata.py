@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
+from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from canonical.errors import (
@@ -234,9 +235,9 @@ def _decoded(response: httpx.Response, shape: type[T]) -> T:
 def _confirmed(response: httpx.Response) -> None:
     """Read JournalEntryBulkCreateConfirmation: no document number, or severity 3, is a refusal."""
     try:
-        root = fromstring(response.content)
-    except ParseError as exc:
-        raise UpstreamGarbled("the journal confirmation is not XML", where=JOURNAL) from exc
+        root = fromstring(response.content, forbid_dtd=True)
+    except (ParseError, DefusedXmlException) as exc:
+        raise UpstreamGarbled("the journal confirmation is not plain XML", where=JOURNAL) from exc
     document = (root.findtext(".//AccountingDocument") or "").strip()
     if document.strip("0"):
         return
