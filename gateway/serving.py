@@ -1,4 +1,4 @@
-"""The HTTP sockets of a gateway: granian, behind our own TLS door where callers show certificates."""
+"""The HTTP sockets of a gateway: granian, behind our own TLS door where callers show theirs."""
 
 import asyncio
 from collections.abc import AsyncGenerator
