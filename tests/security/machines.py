@@ -115,6 +115,12 @@ class Machines:
         body |= {"jti": uuid.uuid4().hex, **claims}
         return signed(_said(head), _said(body), self.keys.es384 if key is ... else key)
 
+    def lone_surrogate(self) -> bytes:
+        """Claims whose names are JSON, but no text that can be encoded."""
+        now = int(self.now)
+        said = {"iss": "@", "sub": "@", "aud": TOKEN, "exp": now + 60, "jti": "@"}
+        return msgspec.json.encode(said).replace(b"@", b"\\ud800")
+
     async def post(self, path: str, form: Any, **given: Any) -> httpx.Response:
         if isinstance(form, dict):
             return await self.http.post(path, data=form, **given)
