@@ -227,6 +227,7 @@ async def _introduce(machines: Machines) -> None:
     await machines.know("auditor", INTROSPECT)
     await machines.know("retired", READ, active=False)
     await machines.know("keyed", READ, keys=machines.keys)
+    await machines.know("moved-on", READ, auth_method="private_key_jwt")
     await machines.know("keyed-too", READ, keys=machines.others)
     await machines.know("keyed-retired", READ, keys=machines.keys, active=False)
 

@@ -118,6 +118,11 @@ for name in ("jku", "x5u"):
         "smuggled key",
         lambda m, name=name: m.assertion({name: "https://evil.test/keys"}, m.others.es384),
     )
+asserting(
+    "well signed, but with keys to be read elsewhere",
+    "smuggled key",
+    lambda m: m.assertion({"jku": "https://evil.test/keys"}),
+)
 asserting("a certificate in x5c", "smuggled key", lambda m: m.assertion({"x5c": ["MIIB"]}))
 asserting("crit with what nobody knows", "header", lambda m: m.assertion({"crit": ["x"], "x": 1}))
 asserting("b64=false", "header", lambda m: m.assertion({"crit": ["b64"], "b64": False}))
@@ -297,6 +302,12 @@ attack(
     "downgrade",
     "invalid_client",
     lambda m: m.as_client("keyed", grant_type="client_credentials"),
+)
+attack(
+    "a client that moved on to keys comes with the secret it had",
+    "downgrade",
+    "invalid_client",
+    lambda m: m.as_client("moved-on", grant_type="client_credentials"),
 )
 attack(
     "a client with keys comes with an empty secret",
