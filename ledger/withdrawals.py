@@ -2,12 +2,13 @@
 
 A withdrawal is a row, and is told by NOTIFY. Each process keeps all of them in memory, where asking
 costs a look into a dictionary; it reads anew every half second, so that nothing depends on what is
-told. A process that cannot read goes on with what it knows: it cannot record calls either.
+told. A process that could not read for a while does not know any more, and says so.
 """
 
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ log = logging.getLogger("suture.withdrawals")
 _CHANNEL = "suture_withdrawn"
 _POLL_SECONDS = 0.5
 _TEND_SECONDS = 60.0
+_STALE_SECONDS = 10.0
 _OVERLAP_SECONDS = 15.0
 """A row may become visible after a later one: so far back is read again."""
 _PUT = f"""
@@ -51,6 +53,7 @@ class Withdrawals:
         self._known: dict[str, _Withdrawal] = {}
         self._read_until = _OVERLAP_SECONDS
         self._told = asyncio.Event()
+        self._read_at = -math.inf
         self._tended = 0.0
         self._loops: tuple[asyncio.Task[None], ...] = ()
 
@@ -74,7 +77,16 @@ class Withdrawals:
         self._known[name] = _Withdrawal(given_before, until)
 
     def any_of(self, names: Iterable[str], given: float) -> bool:
-        """Return whether one of these names, given out at this time, was withdrawn."""
+        """Return whether one of these names, given out at this time, was withdrawn.
+
+        Raises `StoreUnavailable` where nobody could be asked for ten seconds.
+        """
+        if time.monotonic() - self._read_at > _STALE_SECONDS:
+            raise StoreUnavailable(
+                "it is not known what was withdrawn lately",
+                fix="check the database; calls are taken again by themselves",
+                retry_after=1,
+            )
         if not self._known:
             return False
         for name in names:
@@ -101,10 +113,12 @@ class Withdrawals:
                 log.warning("withdrawals were not read: %s", type(exc).__name__)
 
     async def _read(self) -> None:
+        asked_at = time.monotonic()
         rows = await self._database.rows(_READ, self._read_until - _OVERLAP_SECONDS)
         for row in rows:
             self._known[row["name"]] = _Withdrawal(row["given_before"], row["until"])
             self._read_until = max(self._read_until, row["at"])
+        self._read_at = asked_at
 
     async def _tend(self) -> None:
         now = self._clock().timestamp()

@@ -14,7 +14,7 @@ import msgspec
 
 from policies.oauth.assertions import ASSERTION_TYPE, Assertions, claimed_client
 from policies.oauth.certificates import names_in
-from policies.oauth.clients import OAuthClient
+from policies.oauth.clients import OAuthClient, is_client_id
 from policies.oauth.refusals import InvalidClientError, InvalidRequestError
 from policies.oauth.server import Call, Form
 
@@ -63,7 +63,7 @@ class ClientAuthentication(msgspec.Struct, frozen=True, kw_only=True):
         return client
 
     async def _active(self, client_id: str) -> OAuthClient:
-        client = await self.find(client_id) if client_id else None
+        client = await self.find(client_id) if is_client_id(client_id) else None
         if client is None or not client.active:
             raise InvalidClientError
         return client

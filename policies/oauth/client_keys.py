@@ -137,7 +137,8 @@ def _plain(key: dict[str, msgspec.Raw]) -> PublicKey:
         told = {name: msgspec.json.decode(key[name], type=str) for name in _KEPT if name in key}
     except msgspec.MsgspecError:
         return {}
-    return told if told.get("kid") and told.get("use", "sig") == "sig" else {}
+    plain = all(value.isascii() and value.isprintable() for value in told.values())
+    return told if plain and told.get("kid") and told.get("use", "sig") == "sig" else {}
 
 
 def _imported(key: PublicKey) -> ECKey | RSAKey | None:

@@ -152,9 +152,14 @@ def with_certificate(client: OAuthClient, subject: str) -> OAuthClient:
     )
 
 
+def is_client_id(text: str) -> bool:
+    """Return whether a client may be called so: only then is it looked for."""
+    return _client_id(text) is not None
+
+
 def check_client_id(client_id: str) -> None:
     """Raise `InvalidRequest` for an id that breaks headers or keys."""
-    if not _client_id(client_id):
+    if not is_client_id(client_id):
         raise InvalidRequest(
             "the client id cannot be used",
             where="clientId",

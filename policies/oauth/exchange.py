@@ -23,6 +23,7 @@ _JWT = "urn:ietf:params:oauth:token-type:jwt"
 _UNTAKEN = ("actor_token", "actor_token_type", "resource")
 _MOST_HOPS = 4
 _purpose = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}").fullmatch
+_facility = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
 _seconds = re.compile(r"[1-9][0-9]{0,5}").fullmatch
 
 T = TypeVar("T", bound=str)
@@ -96,7 +97,7 @@ def _facilities(subject: AccessClaims, client: OAuthClient, form: Form) -> tuple
     asked = _list(form, "facilities")
     if not asked:
         return both
-    if both and not set(asked) <= set(both):
+    if not all(_facility(each) for each in asked) or (both and not set(asked) <= set(both)):
         raise InvalidRequestError("More facilities are asked for than the token has.")
     return asked
 

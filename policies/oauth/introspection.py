@@ -23,6 +23,9 @@ from policies.oauth.revoked import token_name
 from policies.oauth.server import Authenticate, Call, Form, read_form
 from policies.oauth.tokens import AccessClaims
 
+_SKEW = 60.0
+"""Seconds by which a replica's clock may be behind: a withdrawal outlives its token by so much."""
+
 ReadClaims = Callable[[bytes, float], AccessClaims]
 """Returns what a good token says; raises `Unauthenticated`."""
 Withdraw = Callable[[str, float], Awaitable[None]]
@@ -95,7 +98,7 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
             return answered({}, client=client.client_id)
         if claims.client_id != client.client_id:
             raise UnauthorizedClientError("The token is another client's.")
-        await self.withdraw(token_name(claims.jti), float(claims.exp))
+        await self.withdraw(token_name(claims.jti), claims.exp + _SKEW)
         return answered({}, client=client.client_id, about=claims.jti)
 
 

@@ -154,9 +154,13 @@ def _statement(asked: dict[str, msgspec.Raw]) -> str:
 
 def _metadata(told: dict[str, msgspec.Raw]) -> _Metadata:
     try:
-        return msgspec.json.decode(msgspec.json.encode(told), type=_Metadata)
+        read = msgspec.json.decode(msgspec.json.encode(told), type=_Metadata)
     except msgspec.MsgspecError as exc:
         raise InvalidClientMetadataError("A member is not of the type of RFC 7591 2.") from exc
+    names = (read.client_name, read.software_id, *read.facilities, *read.roles)
+    if not all(name.isprintable() for name in names):
+        raise InvalidClientMetadataError("A name has characters that cannot be printed.")
+    return read
 
 
 def _wish(told: _Metadata) -> Wish:

@@ -44,6 +44,7 @@ class _Said(msgspec.Struct, frozen=True):
     jti: str
     iat: float
     exp: float
+    aud: str | tuple[str, ...] | None = None
 
 
 _said = msgspec.json.Decoder(_Said)
@@ -70,10 +71,10 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
             if key is None or not jws.validate_compact(found, key, [algorithm]):
                 raise InvalidSoftwareStatementError("The signature is not the issuer's.")
             claims = msgspec.json.decode(found.payload, type=dict[str, msgspec.Raw])
+            self._check_audience(said)
         except (JoseError, msgspec.MsgspecError, ValueError) as exc:
             raise InvalidSoftwareStatementError("The statement cannot be read.") from exc
         _check_times(said, now)
-        self._check_audience(claims)
         await self._check_first_use(said)
         return claims
 
@@ -83,11 +84,10 @@ class Statements(msgspec.Struct, frozen=True, kw_only=True):
                 return issuer
         raise UnapprovedSoftwareStatementError("Statements of this issuer do not count here.")
 
-    def _check_audience(self, claims: dict[str, msgspec.Raw]) -> None:
-        if "aud" not in claims:
+    def _check_audience(self, said: _Said) -> None:
+        if said.aud is None:
             return
-        told = msgspec.json.decode(claims["aud"], type=str | tuple[str, ...])
-        named = (told,) if isinstance(told, str) else told
+        named = (said.aud,) if isinstance(said.aud, str) else said.aud
         if not set(named) & set(self.audiences):
             raise InvalidSoftwareStatementError("The statement is for another server.")
 

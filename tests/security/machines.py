@@ -115,6 +115,12 @@ class Machines:
         body |= {"jti": uuid.uuid4().hex, **claims}
         return signed(_said(head), _said(body), self.keys.es384 if key is ... else key)
 
+    def lone_surrogate(self) -> bytes:
+        """Claims whose names are JSON, but no text that can be encoded."""
+        now = int(self.now)
+        said = {"iss": "@", "sub": "@", "aud": TOKEN, "exp": now + 60, "jti": "@"}
+        return msgspec.json.encode(said).replace(b"@", b"\\ud800")
+
     async def post(self, path: str, form: Any, **given: Any) -> httpx.Response:
         if isinstance(form, dict):
             return await self.http.post(path, data=form, **given)
@@ -221,6 +227,7 @@ async def _introduce(machines: Machines) -> None:
     await machines.know("auditor", INTROSPECT)
     await machines.know("retired", READ, active=False)
     await machines.know("keyed", READ, keys=machines.keys)
+    await machines.know("moved-on", READ, auth_method="private_key_jwt")
     await machines.know("keyed-too", READ, keys=machines.others)
     await machines.know("keyed-retired", READ, keys=machines.keys, active=False)
 

@@ -118,6 +118,11 @@ for name in ("jku", "x5u"):
         "smuggled key",
         lambda m, name=name: m.assertion({name: "https://evil.test/keys"}, m.others.es384),
     )
+asserting(
+    "well signed, but with keys to be read elsewhere",
+    "smuggled key",
+    lambda m: m.assertion({"jku": "https://evil.test/keys"}),
+)
 asserting("a certificate in x5c", "smuggled key", lambda m: m.assertion({"x5c": ["MIIB"]}))
 asserting("crit with what nobody knows", "header", lambda m: m.assertion({"crit": ["x"], "x": 1}))
 asserting("b64=false", "header", lambda m: m.assertion({"crit": ["b64"], "b64": False}))
@@ -174,6 +179,21 @@ asserting("not yet good", "time", lambda m: m.assertion(nbf=int(m.now) + 60))
 asserting("jti of a megabyte, nearly", "claims", lambda m: m.assertion(jti="x" * 9000))
 asserting("jti too long", "claims", lambda m: m.assertion(jti="x" * 300))
 asserting("payload that is a list", "claims", lambda m: signed({"alg": "ES384"}, [1], None))
+for label, name in (
+    ("U+0000", "keyed\0"),
+    ("a line break", "keyed\n"),
+    ("a look-alike", "k\u0435yed"),
+):
+    asserting(
+        f"client whose name has {label}",
+        "identity",
+        lambda m, name=name: m.assertion(iss=name, sub=name),
+    )
+asserting(
+    "client whose name is half a character",
+    "identity",
+    lambda m: signed({"alg": "ES384", "kid": "es384"}, m.lone_surrogate(), m.keys.es384),
+)
 asserting("garbage for base64", "form", lambda m: "%%%.###.!!!")
 asserting("five parts", "form", lambda m: m.assertion() + ".a.b")
 asserting("nothing", "form", lambda m: " ")
@@ -284,6 +304,12 @@ attack(
     lambda m: m.as_client("keyed", grant_type="client_credentials"),
 )
 attack(
+    "a client that moved on to keys comes with the secret it had",
+    "downgrade",
+    "invalid_client",
+    lambda m: m.as_client("moved-on", grant_type="client_credentials"),
+)
+attack(
     "a client with keys comes with an empty secret",
     "downgrade",
     "invalid_client",
@@ -309,6 +335,20 @@ attack(
     "invalid_client",
     lambda m: m.post("/oauth/token", GRANT.encode(), auth=("PLAIN", m.secrets["plain"])),
 )
+for label, name in (("U+0000", "plain\0"), ("a line break", "plain\n"), ("a wildcard", "pl%in")):
+    attack(
+        f"a client id with {label}",
+        "identity",
+        "invalid_client",
+        lambda m, name=name: m.post(
+            "/oauth/token",
+            {
+                "grant_type": "client_credentials",
+                "client_id": name,
+                "client_secret": m.secrets["plain"],
+            },
+        ),
+    )
 attack(
     "the secret in the address",
     "form",
@@ -553,6 +593,7 @@ def widening(name: str, refused: str, by: str = "plain", /, **form: str) -> None
 widening("a scope more", "invalid_scope", scope=f"{READ} {WRITE}")
 widening("a scope of the client, not of the token", "invalid_scope", scope=WRITE)
 widening("a facility more", "invalid_request", facilities="1710 1720")
+widening("a facility with U+0000", "invalid_request", facilities="1710\0")
 widening("an empty facility", "invalid_request", facilities=" ")
 widening("a data class more", "invalid_request", data_classes="supply phi")
 widening("a role more", "invalid_request", roles="approver")
@@ -614,6 +655,7 @@ registering(
 registering("an expired statement", WRONG, lambda m: m.statement(exp=int(m.now) - 1))
 registering("a statement for ever", WRONG, lambda m: m.statement(exp=10**11))
 registering("a statement for another server", WRONG, lambda m: m.statement(aud="https://evil.test"))
+registering("a statement for a number", WRONG, lambda m: m.statement(aud=7))
 registering("a statement that is no text", WRONG, lambda m: "x")
 registering(
     "a statement that brings its key along",
@@ -649,6 +691,17 @@ registering(
     jwks={"keys": [{"kty": "oct", "k": "AAAA", "kid": "a"}]},
 )
 registering("no proof at all", METADATA, lambda m: m.statement(), token_endpoint_auth_method="none")
+for label, asked in (
+    ("name", {"client_name": "x\0"}),
+    ("facility", {"facilities": ["17\x0010"]}),
+    ("key id", {"jwks": {"keys": [{"kty": "EC", "kid": "a\0"}]}}),
+):
+    attack(
+        f"register: a {label} with U+0000",
+        "registration",
+        METADATA,
+        lambda m, asked=asked: m.register(m.statement(client_name=None, facilities=None), **asked),
+    )
 registering("a grant that is none", METADATA, lambda m: m.statement(), grant_types=["password"])
 
 
