@@ -116,9 +116,10 @@ class Proofs:
             claims = _claims.decode(found.payload)
         except (JoseError, msgspec.MsgspecError, ValueError) as exc:
             raise KeyNotProven("the proof cannot be read", where="DPoP") from exc
-        if len(self._known) >= _MOST_KEYS:
-            del self._known[next(iter(self._known))]  # the oldest
-        self._known[segment] = known
+        if segment not in self._known:
+            if len(self._known) >= _MOST_KEYS:
+                del self._known[next(iter(self._known))]  # the oldest
+            self._known[segment] = known
         return known, claims
 
     def _check(self, claims: _Claims, call: ProvenCall, now: float) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import shutil
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from redis.asyncio import Redis
@@ -11,7 +13,10 @@ from redis.asyncio import Redis
 from canonical.errors import KeyNotProven, NonceNeeded, StoreUnavailable
 from gateway.embedded.place import place_of
 from gateway.embedded.valkey import start_valkey
-from policies.oauth.dpop import DpopSettings, Proofs, ProvenCall
+from policies.bearer_token import BearerToken
+from policies.oauth.binding import Binding
+from policies.oauth.certificates import ClientCertificates
+from policies.oauth.dpop import ALGORITHMS, DpopSettings, Proofs, ProvenCall
 from policies.oauth.proof_memory import proof_memory
 from tests.security.proofs import proof
 
@@ -173,3 +178,47 @@ async def test_without_valkey_nothing_is_proven(tmp_path):
     await again.stop()
     if os.geteuid() == 0:
         shutil.rmtree(place_of("valkey", tmp_path, "").folder.parent, ignore_errors=True)
+
+
+async def test_without_valkey_bound_tokens_wait_and_plain_ones_go_on(gateway, hello):
+    gateway.now = datetime.fromtimestamp(NOW, UTC)
+    memory = proof_memory("unix:///nowhere/valkey.sock")
+    binding = Binding(proofs(memory), ClientCertificates(), lambda: gateway.now)
+    edge = gateway.edge
+    gateway.edge = lambda: msgspec.structs.replace(edge(), confirm=binding.confirm)
+    gateway.principal = msgspec.structs.replace(gateway.principal, expires=NOW + 600)
+    plain = await gateway.ask(hello, BearerToken(), headers={"authorization": "Bearer good"})
+    assert plain.status_code == 200
+
+    gateway.principal = msgspec.structs.replace(gateway.principal, key=KEY.thumbprint())
+    made = proof(KEY, "GET", f"{ROOT}/items", NOW, token="good")
+    bound = await gateway.ask(
+        hello, BearerToken(), headers={"authorization": "DPoP good", "dpop": made}
+    )
+    assert (bound.status_code, bound.json()["type"]) == (503, "store-unavailable")
+    assert bound.headers["retry-after"] == "1"
+    await memory.aclose()
+
+
+async def test_a_refused_proof_is_answered_with_what_would_be_taken(gateway, hello, memories):
+    gateway.now = datetime.fromtimestamp(NOW, UTC)
+    binding = Binding(proofs(memories[0], nonces=True), ClientCertificates(), lambda: gateway.now)
+    edge = gateway.edge
+    gateway.edge = lambda: msgspec.structs.replace(edge(), confirm=binding.confirm)
+    gateway.principal = msgspec.structs.replace(
+        gateway.principal, expires=NOW + 600, key=KEY.thumbprint()
+    )
+
+    async def ask(**changed):
+        made = proof(KEY, "GET", f"{ROOT}/items", NOW, token="good", **changed)
+        headers = {"authorization": "DPoP good", "dpop": made}
+        return await gateway.ask(hello, BearerToken(), headers=headers)
+
+    asked = await ask()
+    assert asked.status_code == 401
+    assert 'DPoP realm="suture", error="use_dpop_nonce"' in asked.headers["www-authenticate"]
+    assert f'algs="{" ".join(ALGORITHMS)}"' in asked.headers["www-authenticate"]
+    nonce = asked.headers["dpop-nonce"]
+    assert (await ask(claims={"nonce": nonce})).status_code == 200
+    wrong = await ask(claims={"nonce": nonce, "htm": "PUT"})
+    assert 'error="invalid_dpop_proof"' in wrong.headers["www-authenticate"]
