@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
@@ -58,29 +58,37 @@ def _keyed(value: Any) -> Any:
 
 
 def _name(member: Any) -> str:
-    if not isinstance(member, dict):
+    if not _is_mapping(member):
         return ""
-    named = cast("dict[str, Any]", member)
-    parts = (named.get(key) for key in ("policy", "id", "operation", "api", "name"))
+    parts = (member.get(key) for key in ("policy", "id", "operation", "api", "name"))
     return " ".join(str(part) for part in parts if part)
 
 
 def _differences(was: Any, becomes: Any) -> Iterator[tuple[str, str, str]]:
-    if isinstance(was, dict) and isinstance(becomes, dict):
-        old, new = cast("dict[Any, Any]", was), cast("dict[Any, Any]", becomes)
+    if _is_mapping(was) and _is_mapping(becomes):
+        old, new = was, becomes
         for key in dict.fromkeys((*old, *new)):
             left, right = _keyed(old.get(key, _MISSING)), _keyed(new.get(key, _MISSING))
             for place, a, b in _differences(left, right):
                 yield f"{_step(key)}{place}", a, b
-        common = [key for key in old if key in new]
-        if common != [key for key in new if key in old]:
+        common = [key for key in old if key in new and _is_named(key)]
+        if common != [key for key in new if key in old and _is_named(key)]:
             yield " order", ", ".join(map(_bare, old)), ", ".join(map(_bare, new))
     elif was != becomes:
         yield "", _shown(was), _shown(becomes)
 
 
+def _is_mapping(value: Any) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_named(key: Any) -> bool:
+    """Whether a key is the name of a list's member: only lists have an order."""
+    return str(key).startswith(" ")
+
+
 def _step(key: Any) -> str:
-    if isinstance(key, int) or str(key).startswith(" "):
+    if isinstance(key, int) or _is_named(key):
         return f"[{_bare(key)}]"
     return f".{key}"
 

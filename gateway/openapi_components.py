@@ -57,8 +57,6 @@ _HEADERS: dict[str, Any] = {
         "required": True,
         "schema": {"type": "string"},
     },
-}
-_HEADERS |= {
     "Deprecation": {
         "description": "Since when this operation is deprecated (RFC 9745)",
         "schema": {"type": "string", "pattern": "^@[0-9]+$"},
