@@ -75,7 +75,7 @@ RFC 9457 problem with a `correlationId` that operators can search for.
 """
 VERSION = "1.0.0"
 
-_ALWAYS: Final = ("400", "401", "403", "405", "406", "413", "429", "500", "503")
+_ALWAYS: Final = ("400", "401", "403", "405", "406", "413", "414", "429", "431", "500", "503")
 _UPSTREAM: Final = frozenset(("erp", "orders", "shelf"))
 _LINKS: dict[str, dict[str, tuple[str, str, str]]] = {
     "scanUsage": {"transaction": ("showTransaction", "name", "$response.body#/transaction")},

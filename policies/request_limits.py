@@ -28,8 +28,8 @@ class RequestLimits(
 
     max_headers: int = 64
     max_header_bytes: int = 16_384
-    max_path_bytes: int = 2_048
-    max_query_bytes: int = 4_096
+    max_path_bytes: int = 4_096
+    max_query_bytes: int = 8_192
     max_parameters: int = 64
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ _ALWAYS: tuple[Header, ...] = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
 _API_CSP = b"default-src 'none'; frame-ancestors 'none'"
 
@@ -31,7 +32,8 @@ class SecurityHeaders(
     """Add strict headers to every answer; what an answer says itself is left alone.
 
     Pages (text/html) get `page_csp`, everything else may load nothing and is not stored by caches.
-    Strict-Transport-Security (RFC 6797) is sent over https only; 0 seconds leaves it out.
+    Strict-Transport-Security (RFC 6797) is sent over https only; 0 seconds leaves it out. A cookie
+    that says nothing else is for HTTP only, of the same site, and over https for https.
     """
 
     page_csp: str = (
@@ -54,7 +56,7 @@ class SecurityHeaders(
 
             async def hardened(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    said = list(message.get("headers", ()))
+                    said = [_kept(header, over_tls) for header in message.get("headers", ())]
                     names = {name.lower() for name, _ in said}
                     wanted = (*_ALWAYS, *(page if _is_page(said) else other), *over_tls)
                     message["headers"] = [*said, *(h for h in wanted if h[0] not in names)]
@@ -63,6 +65,18 @@ class SecurityHeaders(
             await app(scope, receive, hardened)
 
         return security_headers
+
+
+def _kept(header: Header, over_tls: tuple[Header, ...]) -> Header:
+    """Return a header as it leaves: a cookie with what keeps it from scripts and other sites."""
+    name, value = header
+    if name.lower() != b"set-cookie":
+        return header
+    given = {part.partition(b"=")[0].strip().lower() for part in value.split(b";")[1:]}
+    wanted = [(b"httponly", b"HttpOnly"), (b"samesite", b"SameSite=Lax")]
+    wanted += [(b"secure", b"Secure")] if over_tls else []
+    missing = [said for attribute, said in wanted if attribute not in given]
+    return name, b"; ".join((value, *missing))
 
 
 def _is_page(headers: list[Header]) -> bool:

@@ -216,8 +216,8 @@ def test_who_takes_no_answer_of_a_path_is_told_so(accept, status, client):
     ("path", "status", "slug"),
     [
         ("/process/v1/tasks?" + "&".join(f"a{n}=1" for n in range(65)), 414, "address-too-long"),
-        ("/process/v1/tasks?a=" + "a" * 4096, 414, "address-too-long"),
-        ("/process/v1/tasks/" + "a" * 2048, 414, "address-too-long"),
+        ("/process/v1/tasks?a=" + "a" * 8192, 414, "address-too-long"),
+        ("/process/v1/tasks/" + "a" * 4096, 414, "address-too-long"),
     ],
 )
 def test_an_address_that_is_too_long_is_refused(path, status, slug, client):

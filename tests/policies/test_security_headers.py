@@ -1,4 +1,5 @@
 import httpx
+import pytest
 
 from policies.correlation_id import CorrelationId
 from policies.security_headers import SecurityHeaders
@@ -49,3 +50,21 @@ async def test_browsers_are_held_to_https_only_when_they_came_by_https(gateway):
     assert "strict-transport-security" not in await ask(gateway, answering(), scheme="http")
     off = SecurityHeaders(hsts_seconds=0)
     assert "strict-transport-security" not in await ask(gateway, answering(), policy=off)
+
+
+@pytest.mark.parametrize(
+    ("said", "scheme", "leaves"),
+    [
+        (b"a=1", "https", "a=1; HttpOnly; SameSite=Lax; Secure"),
+        (b"a=1; Path=/", "http", "a=1; Path=/; HttpOnly; SameSite=Lax"),
+        (b"a=1; httponly; samesite=Strict; SECURE", "https", None),
+        (b"a=HttpOnly", "http", "a=HttpOnly; HttpOnly; SameSite=Lax"),
+    ],
+)
+async def test_a_cookie_is_kept_from_scripts_and_other_sites(gateway, said, scheme, leaves):
+    headers = await ask(gateway, answering((b"Set-Cookie", said)), scheme=scheme)
+    assert headers.get_list("set-cookie") == [leaves or said.decode()]
+
+
+async def test_a_page_may_use_no_device_of_its_reader(gateway):
+    assert "camera=()" in (await ask(gateway, answering()))["permissions-policy"]
