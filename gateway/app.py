@@ -77,11 +77,11 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
 
 def create_app(parts: Parts) -> ASGIApp:
     """Return the finished application."""
-    app: ASGIApp = parts.metrics(routed(parts, HANDLERS))
+    app: ASGIApp = routed(parts, HANDLERS)
     edge = _edge(parts)
     for policy in reversed(parts.config.pipeline):
         app = policy(app, edge)
-    return app
+    return parts.metrics(app)  # outermost: what a policy refuses is an answer, too
 
 
 def routed(parts: Parts, handlers: Sequence[ControllerRouterHandler]) -> Litestar:
