@@ -83,8 +83,8 @@ HANDLERS: tuple[ControllerRouterHandler, ...] = (
 
 def create_app(parts: Parts) -> ASGIApp:
     """Return the finished application."""
-    inner = parts.metrics(routed(parts, HANDLERS))
-    return LivePipeline(parts.in_force, inner, _edge(parts))
+    pipeline = LivePipeline(parts.in_force, routed(parts, HANDLERS), _edge(parts))
+    return parts.metrics(pipeline)  # outermost: what a policy refuses is an answer, too
 
 
 def routed(parts: Parts, handlers: Sequence[ControllerRouterHandler]) -> Litestar:

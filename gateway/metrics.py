@@ -1,6 +1,11 @@
-"""Numbers for Prometheus: calls as they pass, the ledger when asked. No names, no PHI."""
+"""Numbers for Prometheus: calls as they pass, the ledger when asked. No names, no PHI.
+
+Names end in their unit, what only grows in `_total`. Every label has few values: statuses, tiers,
+the words of the ledger; of subscriptions the furthest behind, and all others as one.
+"""
 
 import time
+from collections.abc import Iterable, Iterator, Sequence
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -8,12 +13,42 @@ from litestar.enums import ScopeType
 from litestar.params import SkipValidation
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from gateway.upstreams import Upstreams
 from ledger.figures import Figures
 
 _TIERS = ("system", "process", "experience", "oauth", "health")
 _TYPE = "text/plain; version=0.0.4"
+_MOST_SERIES = 50
+_OTHERS = "others"
+
+_FIGURES = {
+    "flows": ("suture_flows", "Flows that are not finished", "status"),
+    "tasks": ("suture_open_tasks", "Tasks that wait for a person", "reason"),
+    "subscriptions": ("suture_subscriptions", "Subscriptions to events", "status"),
+    "messages": ("suture_messages", "Documents that came or went", "which"),
+    "transactions": ("suture_transactions", "Business transactions", "which"),
+    "subscription-backlog": (
+        *("suture_subscription_backlog_events", "Events not yet heard"),
+        "subscription",
+    ),
+    "subscription-oldest-seconds": (
+        *("suture_subscription_oldest_seconds", "Age of the oldest event not yet heard"),
+        "subscription",
+    ),
+    "subscription-failed-attempts": (
+        *("suture_subscription_failed_attempts", "Tries since an event was last heard"),
+        "subscription",
+    ),
+}
+_COUNTED = {
+    "batches": ("suture_writer_batches", "Commits of the ledger's writer"),
+    "records": ("suture_writer_records", "Records written by them"),
+}
+
+Figure = tuple[str, str, int]
 
 
 class Metrics:
@@ -25,10 +60,8 @@ class Metrics:
             "suture_http_requests", "Calls answered", ["tier", "status"], registry=self.registry
         )
         self._seconds = Histogram(
-            "suture_http_seconds", "Time to the answer", ["tier"], registry=self.registry
-        )
-        self._ledger = Gauge(
-            "suture_ledger", "The ledger in numbers", ["what", "kind"], registry=self.registry
+            *("suture_http_request_duration_seconds", "Time to the answer", ["tier"]),
+            registry=self.registry,
         )
         self._circuits = Gauge(
             "suture_circuit_open",
@@ -62,10 +95,33 @@ class Metrics:
         """Return everything in the text format."""
         for upstream, is_open in circuits.items():
             self._circuits.labels(upstream).set(is_open)
-        self._ledger.clear()
-        for what, kind, count in await figures.counts():
-            self._ledger.labels(what, kind).set(count)
-        return generate_latest(self.registry)
+        told = CollectorRegistry()
+        told.register(_Told(await figures.counts()))
+        return generate_latest(self.registry) + generate_latest(told)
+
+
+class _Told(Collector):
+    """The ledger's figures of one moment."""
+
+    def __init__(self, figures: Sequence[Figure]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        for what, (name, said, label) in _FIGURES.items():
+            family = GaugeMetricFamily(name, said, labels=[label])
+            for kind, count in bounded((k, n) for w, k, n in self._figures if w == what):
+                family.add_metric([kind], count)
+            yield family
+        for kind, (name, said) in _COUNTED.items():
+            counted = sum(n for w, k, n in self._figures if (w, k) == ("writer", kind))
+            yield CounterMetricFamily(name, said, value=counted)
+
+
+def bounded(series: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return the highest of many series, and the highest of all others as one."""
+    highest = sorted(series, key=lambda one: -one[1])
+    told, rest = highest[:_MOST_SERIES], highest[_MOST_SERIES:]
+    return [*told, (_OTHERS, rest[0][1])] if rest else told
 
 
 @get("/metrics", operation_id="readMetrics", public=True)

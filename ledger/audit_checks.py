@@ -131,7 +131,7 @@ class AuditChecks:
 
     async def _note(self, row: "Record", verdict: Verdict, status: str) -> None:
         """Record who had it verified and what came of it; alert security where it does not hold."""
-        outcome = "broken" if verdict.broken else status
+        outcome = "failed" if verdict.broken else status
         await self._writer.submit(
             Evidence(
                 kind="access",

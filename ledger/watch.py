@@ -152,8 +152,7 @@ class Watch:
 
     def _is_out_of_hours(self, told: Evidence, at: datetime) -> bool:
         hours = self.rules.day.hours()
-        opened = told.object.startswith("ctx_") and told.actor not in self.rules.except_actors
-        if hours is None or not opened:
+        if hours is None or not is_opening(told) or told.actor in self.rules.except_actors:
             return False
         local = at.astimezone(self._zone(told))
         begins, ends = hours
@@ -180,9 +179,12 @@ class Watch:
 
 def is_break_glass(told: Evidence) -> bool:
     """Whether somebody opened by emergency what was closed to him."""
-    return "break-glass" in (told.purpose, *told.detail) or "break-glass" in told.action.replace(
-        " ", "-"
-    )
+    return told.action.replace("-", " ").startswith(("break glass", "break the glass"))
+
+
+def is_opening(told: Evidence) -> bool:
+    """Whether something was opened that names a patient: a context, or a document as it came."""
+    return told.object.startswith("ctx_") or told.action == "open document"
 
 
 def _refusals(actor: str, many: int, rule: Threshold) -> Alert:

@@ -18,6 +18,7 @@ from ledger.ledger import Ledger
     operation_id="checkAudit",
     summary="Have every chain and every checkpoint of the trail verified",
     scope="experience.security:read",
+    data_classes=(),
     status_code=202,
 )
 async def check_audit(
@@ -35,6 +36,7 @@ async def check_audit(
     operation_id="showAuditCheck",
     summary="Show how far a verification is, and what does not hold",
     scope="experience.security:read",
+    data_classes=(),
 )
 async def show_audit_check(
     check_id: Annotated[str, PathParameter(max_length=64)],

@@ -25,6 +25,7 @@ _CSV, _NDJSON = "text/csv; charset=utf-8; header=present", "application/fhir+ndj
     operation_id="exportAuditCsv",
     summary="Export audit records as CSV (RFC 4180), newest first",
     scope="experience.security:read",
+    data_classes=(),
     dependencies=SEARCH,
     media_type="text/csv",
 )
@@ -45,6 +46,7 @@ async def export_audit_csv(
     operation_id="exportAuditFhir",
     summary="Export audit records as FHIR R4 AuditEvents, one a line, newest first",
     scope="experience.security:read",
+    data_classes=(),
     dependencies=SEARCH,
     media_type=_NDJSON,
 )

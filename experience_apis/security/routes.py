@@ -29,6 +29,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=500)]
     operation_id="listAuditEvents",
     summary="List audit records, newest first",
     scope="experience.security:read",
+    data_classes=(),
     dependencies=SEARCH,
 )
 async def list_audit_events(
@@ -49,6 +50,7 @@ async def list_audit_events(
     operation_id="listFhirAuditEvents",
     summary="List audit records as FHIR R4 AuditEvents, newest first",
     scope="experience.security:read",
+    data_classes=(),
     dependencies=SEARCH,
     media_type="application/fhir+json",
 )
@@ -73,6 +75,7 @@ async def list_fhir_audit_events(
     operation_id="findPatientLinks",
     summary="Find under which pseudonym a case or an encounter is in the trail",
     scope="experience.security:read",
+    data_classes=(),
     status_code=200,
 )
 async def find_patient_links(
@@ -98,6 +101,7 @@ async def find_patient_links(
     operation_id="listAuditKeys",
     summary="List the public keys that sign audit checkpoints",
     scope="experience.security:read",
+    data_classes=(),
 )
 async def list_audit_keys(ledger: NamedDependency[SkipValidation[Ledger]]) -> AuditKeySet:
     """Return a JWK set (RFC 7517) of Ed25519 keys (RFC 8037); checkpoints name them by `kid`."""

@@ -67,7 +67,7 @@ _FIRST_GOOD, _FIRST_BAD = 100, 400
 @cache
 def _refusals() -> frozenset[str]:
     """Return the words of an outcome that was none: every failure, and what people say of it."""
-    found, classes = {"refused", "failed", "denied", "broken"}, [Failure]
+    found, classes = {"refused", "failed", "denied"}, [Failure]
     while classes:
         failure = classes.pop()
         found.add(failure.slug)

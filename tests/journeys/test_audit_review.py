@@ -12,6 +12,7 @@ from gateway.config import policy_version
 from gateway.demo.stage import Stage
 from ledger.audit_trail import Evidence
 from tests.journeys.front_doors import FACILITY, Floor, eventually, person
+from tests.journeys.test_bad_input_hl7 import ER7, siu
 
 EVENTS = "/experience/v1/security/audit-events"
 IMPLANT = "(01)00844588017339(17)280331(10)LIMP002A"
@@ -208,3 +209,36 @@ async def test_a_reviewer_of_one_facility_sees_its_records_alone(stage: Stage):
     links = await floor.send(reviewer, "POST", "/experience/v1/security/patient-links", json=asked)
     assert links.status == 403
     assert msgspec.json.decode(links.raw)["where"] == "$.facility"
+
+
+async def test_what_many_callers_do_at_once_is_recorded_each_under_their_own_call(stage: Stage):
+    """The call in hand is that of one request, whatever else the server does meanwhile."""
+    sender = await person(stage, "sender", "system.ehr.hl7v2:write")
+    async with httpx.AsyncClient(base_url=stage.running.url, timeout=30) as http:
+
+        async def send(number: int) -> None:
+            control = f"TOGETHER-{number}"
+            given = {"authorization": f"Bearer {sender.token}", "x-correlation-id": control}
+            body = siu(control, procedure="99999^Unknown^C4").encode()
+            answer = await http.post("/system/v1/ehr/hl7v2", content=body, headers=given | ER7)
+            assert answer.status_code == 200
+
+        await asyncio.gather(*(send(number) for number in range(80)))
+    floor = Floor(stage)
+    page = await floor.operator.call("GET", EVENTS, params={"kind": "message", "limit": 500})
+    told = {row["detail"]["controlId"]: row["correlationId"] for row in page["items"]}
+    assert all(told[f"TOGETHER-{number}"] == f"TOGETHER-{number}" for number in range(80))
+
+
+async def test_a_token_that_is_asked_for_is_recorded_under_its_call(stage: Stage):
+    async with httpx.AsyncClient(base_url=stage.running.url) as http:
+        form = {"grant_type": "client_credentials"}
+        given = {"x-correlation-id": "guessing"}
+        asked = ("demo-operator", "guess")
+        answer = await http.post("/oauth/token", data=form, auth=asked, headers=given)
+    assert answer.status_code == 401
+    floor = Floor(stage)
+    page = await floor.operator.call("GET", EVENTS, params={"outcome": "refused", "limit": 500})
+    same = [row for row in page["items"] if row["correlationId"] == "guessing"]
+    assert {row["kind"] for row in same} == {"call", "access"}
+    assert all(row["policy"] for row in same)

@@ -191,4 +191,4 @@ async def test_health_and_metrics_answer_without_a_token(stage: Stage):
         assert (await http.get("/health/live")).json()["status"] == "ok"
         ready = (await http.get("/health/ready")).json()
         assert ready["parts"] == {"postgresql": "ok", "valkey": "ok"}
-        assert "suture_ledger" in (await http.get("/metrics")).text
+        assert "suture_flows" in (await http.get("/metrics")).text

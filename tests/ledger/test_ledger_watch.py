@@ -112,8 +112,8 @@ async def test_opening_a_patient_out_of_hours_goes_by_the_facilitys_clock(
 
 
 async def test_breaking_the_glass_is_always_noticed(watched: Ledger) -> None:
-    access = {"kind": "access", "action": "break-glass", "object": "ctx_1"}
-    await told(watched, actor="doctor", outcome="done", **access)
+    access = {"kind": "access", "action": "break the glass", "object": "glass_1"}
+    await told(watched, actor="doctor", outcome="broken", **access)
     await told(watched, actor="other", outcome="denied", **access)
     assert [alert.subject for alert in await watched.watch.look()] == ["doctor"]
 

@@ -1,11 +1,14 @@
 import asyncio
 
+import httpx
+import msgspec
 import pytest
 
 from canonical.errors import UnknownItem
 from policies.audit import Audit
 from policies.bearer_token import BearerToken
 from policies.correlation_id import CorrelationId
+from policies.edge import facts_of
 
 
 async def test_a_call_is_recorded_with_who_what_and_how_it_ended(gateway, hello):
@@ -110,3 +113,50 @@ async def test_probes_can_be_left_out_of_the_record(gateway, hello):
     await app({"type": "http", "path": "/live", "method": "GET", "headers": []}, None, send)
     assert answers[0]["status"] == 200
     assert gateway.records == []
+
+
+async def test_a_person_and_what_the_call_is_for_are_recorded(gateway, hello):
+    gateway.principal = msgspec.structs.replace(
+        gateway.principal,
+        subject="nurse-7",
+        purpose="treatment",
+        facilities=frozenset({"1710"}),
+    )
+    await gateway.ask(hello, BearerToken(), headers={"Authorization": "Bearer good"})
+    (record,) = gateway.records
+    assert (record.client, record.person, record.purpose) == ("ward-app", "nurse-7", "treatment")
+    assert (record.facility, record.address) == ("1710", "")
+
+
+async def test_what_the_path_names_is_the_object_unless_the_route_says_better(gateway):
+    async def app(scope, receive, send):
+        scope["path_params"] = {"task_id": "task_1", "n": 2}
+        if scope["path"] == "/told":
+            facts_of(scope).object = "case_x"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    for path in ("/items", "/told"):
+        await gateway.ask(app, url=path)
+    assert [record.object for record in gateway.records] == ["task_1/2", "case_x"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "forwarded", "address"),
+    [
+        (Audit(), "", ""),
+        (Audit(addresses=True), "", "127.0.0.1"),
+        (Audit(addresses=True), "10.1.1.1", "127.0.0.1"),
+        (Audit(addresses=True, trusted_proxies=1), "6.6.6.6, 10.1.1.1", "10.1.1.1"),
+        (Audit(addresses=True, trusted_proxies=2), "10.1.1.1", "127.0.0.1"),
+    ],
+)
+async def test_an_address_is_recorded_only_where_the_policy_says_so(
+    gateway, hello, policy, forwarded, address
+):
+    app = CorrelationId()(policy(hello, gateway.edge()), gateway.edge())
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 1234))
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        await client.get("/items", headers=headers)
+    assert [record.address for record in gateway.records] == [address]
