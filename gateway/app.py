@@ -32,6 +32,7 @@ from gateway.openapi import TIERS
 from gateway.pages import router as page_routes
 from gateway.problems import problem
 from gateway.redelivery import Redelivery
+from gateway.sign_in.routes import router as sign_in_routes
 from gateway.tracing import tracer
 from gateway.upstreams import Upstreams
 from gateway.wiring import Doors, Systems
@@ -67,6 +68,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
     *(router for routers in TIERS.values() for router in routers),
     authorization_routes,
+    sign_in_routes,
     describe_server,
     health_routes,
     page_routes,
@@ -116,6 +118,7 @@ def _dependencies(parts: Parts) -> dict[str, Provide]:
         "subscribers": parts.subscribers.desk,
         "listeners": parts.subscribers.listeners,
         "authorization": parts.authorization,
+        "desk": parts.authorization.desk,
         "pings": parts.pings,
         "metrics": parts.metrics,
         "upstreams": parts.upstreams,

@@ -14,6 +14,7 @@ import msgspec
 
 from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
+from gateway.sign_in.settings import PeopleSettings
 from ledger.settings import LedgerSettings, RetentionRules
 from policies.oauth.registration import RegistrationTerms
 from process_apis.case_demand.rules import CancellationPolicy
@@ -145,6 +146,7 @@ class Config(_Section, frozen=True, kw_only=True):
     events: Events = Events()
     registration: RegistrationTerms = RegistrationTerms()
     deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
+    people: PeopleSettings = PeopleSettings()
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()
     retention: RetentionRules = RetentionRules()

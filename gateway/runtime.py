@@ -92,7 +92,7 @@ async def open_parts(
         ledger.catalogue.install(flows(config, systems), STARTS)
         ledger.retention.rules = config.retention
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
-        authorization = await stack.enter_async_context(open_authorization(config, ledger, clock))
+        authorization = await stack.enter_async_context(open_authorization(config, ledger, limiter))
         subscribers = await stack.enter_async_context(
             open_subscribers(config, ledger, cache, clock)
         )

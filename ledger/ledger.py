@@ -32,6 +32,7 @@ from ledger.message_store import MessageStore
 from ledger.news import News
 from ledger.once import Once
 from ledger.outbox import Outbox
+from ledger.people import People
 from ledger.registry import Registry
 from ledger.replay import Replays
 from ledger.retention import Retention
@@ -39,6 +40,7 @@ from ledger.settings import LedgerSettings
 from ledger.step_journal import StepJournal
 from ledger.subscriptions import Subscriptions
 from ledger.tasks import Tasks
+from ledger.tickets import Tickets
 from ledger.traces import Traces
 from ledger.vault import Vault
 from ledger.withdrawals import Withdrawals
@@ -64,6 +66,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     clients: Clients
     once: Once
     withdrawals: Withdrawals
+    people: People
+    tickets: Tickets
     live: Live
     vault: Vault
     keys: KeyKeeping
@@ -172,6 +176,8 @@ def _ledger_on(  # house: one line a part, and no decisions
         clients=Clients(database),
         once=once,
         withdrawals=Withdrawals(database, once, clock),
+        people=People(database),
+        tickets=Tickets(database),
         live=live,
         vault=vault,
         keys=KeyKeeping(database, writer, vault, clock),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from canonical.clock import Clock
+from gateway.sign_in.desk import Desk
 from policies.oauth.introspection import Introspection, Revocation
 from policies.oauth.keys import SigningKeys
 from policies.oauth.live_keys import LiveKeys
@@ -23,6 +24,7 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     issuer_now: Callable[[], TokenIssuer]
     verifier: TokenVerifier
     tokens: TokenServer
+    desk: Desk
     introspection: Introspection
     revocation: Revocation
     registration: Registration | None
