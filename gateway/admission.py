@@ -22,6 +22,7 @@ from policies.oauth.certificates import ClientCertificates
 from policies.oauth.dpop import ALGORITHMS, Proofs
 from policies.oauth.issuers import Issuers
 from policies.oauth.proof_memory import proof_memory
+from policies.rate_limit import Gcra
 
 METADATA = "/.well-known/oauth-protected-resource"
 _LONGEST_ANSWER = 1_048_576
@@ -52,16 +53,16 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_admission(
-    config: Config, ledger: Ledger, valkey: str, clock: Clock
+    config: Config, ledger: Ledger, valkey: str, limiter: Gcra
 ) -> AsyncGenerator[Admission]:
     """Put it together; no other issuer has to answer for that."""
     url = public_url(config)
     if any(issuer.url == url for issuer in config.issuers):
         raise ConfigurationRefused(f"issuers: {url} is this gateway itself")
     async with AsyncExitStack() as stack:
-        binding = await stack.enter_async_context(_open_binding(config, valkey, clock))
+        binding = await stack.enter_async_context(_open_binding(config, valkey, ledger.clock))
         authorization = await stack.enter_async_context(
-            open_authorization(config, ledger, clock, binding)
+            open_authorization(config, ledger, limiter, binding)
         )
         transport = AiohttpTransport(connections=8, longest_body=_LONGEST_ANSWER)
         http = await stack.enter_async_context(

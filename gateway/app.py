@@ -35,6 +35,7 @@ from gateway.pages import router as page_routes
 from gateway.policies_in_force import LivePipeline, PoliciesInForce
 from gateway.problems import problem
 from gateway.redelivery import Redelivery
+from gateway.sign_in.routes import router as sign_in_routes
 from gateway.tracing import tracer
 from gateway.upstreams import Upstreams
 from gateway.wiring import Doors, Systems
@@ -72,6 +73,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 HANDLERS: tuple[ControllerRouterHandler, ...] = (
     *(router for routers in TIERS.values() for router in routers),
     authorization_routes,
+    sign_in_routes,
     describe_server,
     describe_resource,
     health_routes,
@@ -120,6 +122,7 @@ def _dependencies(parts: Parts) -> dict[str, Provide]:
         "listeners": parts.subscribers.listeners,
         "authorization": parts.authorization,
         "resource": parts.admission.resource,
+        "desk": parts.authorization.desk,
         "pings": parts.pings,
         "in_force": parts.in_force,
         "metrics": parts.metrics,

@@ -16,6 +16,7 @@ import msgspec
 
 from canonical.deadline import Deadlines
 from gateway.catalogue import Policy
+from gateway.sign_in.settings import PeopleSettings
 from ledger.alert_rules import AlertRules
 from ledger.settings import LedgerSettings, RetentionRules
 from policies.oauth.certificates import TrustedProxies
@@ -195,6 +196,7 @@ class Config(_Section, frozen=True, kw_only=True):
     events: Events = Events()
     registration: RegistrationTerms = RegistrationTerms()
     deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
+    people: PeopleSettings = PeopleSettings()
     observability: Observability = Observability()
     ledger: LedgerSettings = LedgerSettings()
     retention: RetentionRules = RetentionRules()

@@ -96,7 +96,7 @@ async def open_parts(
         in_force.change(config)
         ledger.replays.read_documents_by(Rereading(config, ledger, systems, clock).reread)
         admission = await stack.enter_async_context(
-            open_admission(config, ledger, found.valkey, clock)
+            open_admission(config, ledger, found.valkey, limiter)
         )
         subscribers = await stack.enter_async_context(
             open_subscribers(config, ledger, cache, clock)

@@ -35,6 +35,7 @@ from ledger.message_store import MessageStore
 from ledger.news import News
 from ledger.once import Once
 from ledger.outbox import Outbox
+from ledger.people import People
 from ledger.registry import Registry
 from ledger.replay import Replays
 from ledger.retention import Retention
@@ -42,6 +43,7 @@ from ledger.settings import LedgerSettings
 from ledger.step_journal import StepJournal
 from ledger.subscriptions import Subscriptions
 from ledger.tasks import Tasks
+from ledger.tickets import Tickets
 from ledger.traces import Traces
 from ledger.uses import Uses
 from ledger.vault import Vault
@@ -73,6 +75,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     withdrawals: Withdrawals
     editions: Editions
     uses: Uses
+    people: People
+    tickets: Tickets
     live: Live
     vault: Vault
     keys: KeyKeeping
@@ -188,6 +192,8 @@ def _ledger_on(  # house: one line a part, and no decisions
         withdrawals=Withdrawals(database, once, clock),
         editions=Editions(database, writer),
         uses=Uses(database, clock),
+        people=People(database),
+        tickets=Tickets(database),
         live=live,
         vault=vault,
         keys=KeyKeeping(database, writer, vault, clock),

@@ -15,6 +15,8 @@ from gateway.authorization.parts import Authorization
 from gateway.config import Config, setting
 from gateway.events import public_url
 from gateway.keys import keys_folder
+from gateway.sign_in.desk import desk_of
+from gateway.sign_in.token_grants import PeopleGrants
 from ledger.ledger import Ledger
 from policies.aiohttp_transport import AiohttpTransport
 from policies.oauth.assertions import Assertions
@@ -32,6 +34,7 @@ from policies.oauth.server import GRANTS, Confirm, Grant, TokenServer
 from policies.oauth.statements import Statements
 from policies.oauth.tokens import TokenIssuer, TokenVerifier
 from policies.public_addresses import public_socket
+from policies.rate_limit import Gcra
 
 AUDIENCE = "suture"
 _LONGEST_KEY_SET = 65_536
@@ -41,16 +44,18 @@ _LOOK_SECONDS = 0.5
 
 @asynccontextmanager
 async def open_authorization(
-    config: Config, ledger: Ledger, clock: Clock, binding: Binding
+    config: Config, ledger: Ledger, limiter: Gcra, binding: Binding
 ) -> AsyncGenerator[Authorization]:
     """Read the keys, know what is revoked, and follow both until left."""
+    clock = ledger.clock
     async with AsyncExitStack() as stack:
         await ledger.withdrawals.start()
         stack.push_async_callback(ledger.withdrawals.stop)
         keys = LiveKeys(signing_key_file(config), lambda: clock().timestamp())
         http = await stack.enter_async_context(_outside())
         found = ClientKeys(KeyAddresses(http, _KEY_SET_SECONDS).read, _loop_time)
-        authorization = _put_together(config, _Parts(ledger, clock, keys, found), binding)
+        parts = _Parts(ledger, clock, keys, found)
+        authorization = _put_together(config, parts, limiter, binding)
         following = asyncio.create_task(_follow(keys, authorization.verifier), name="signing-keys")
         stack.callback(following.cancel)
         yield authorization
@@ -83,8 +88,10 @@ class _Parts:
         await self.ledger.withdrawals.withdraw(name, until=until)
 
 
-def _put_together(config: Config, parts: _Parts, binding: Binding) -> Authorization:
+def _put_together(config: Config, parts: _Parts, limiter: Gcra, binding: Binding) -> Authorization:
     url = public_url(config)
+    desk = desk_of(config, parts.ledger, limiter, parts.book.find)
+    people = PeopleGrants(desk=desk)
     issuer = TokenIssuer(
         keys=parts.keys.current,
         issuer=url,
@@ -97,7 +104,7 @@ def _put_together(config: Config, parts: _Parts, binding: Binding) -> Authorizat
 
     verifier = _verifier(url, parts)
     authenticate = _authentication(url, parts)
-    grants = _grants(url, verifier)
+    grants = {**_grants(url, verifier), **people.table}
     return Authorization(
         live_keys=parts.keys,
         issuer_now=issuer_now,
@@ -110,9 +117,13 @@ def _put_together(config: Config, parts: _Parts, binding: Binding) -> Authorizat
         ),
         introspection=Introspection(authenticate=authenticate, claims=verifier.claims),
         revocation=Revocation(
-            authenticate=authenticate, claims=verifier.claims, withdraw=parts.withdraw
+            authenticate=authenticate,
+            claims=verifier.claims,
+            withdraw=parts.withdraw,
+            others=(people.end_refresh_token,),
         ),
         registration=_registration(config, parts, tuple(grants)),
+        desk=desk,
         url=url,
         clock=parts.clock,
         certificate_of=binding.certificate_of,

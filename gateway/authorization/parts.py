@@ -6,6 +6,7 @@ import msgspec
 from litestar.types import Scope
 
 from canonical.clock import Clock
+from gateway.sign_in.desk import Desk
 from policies.oauth.introspection import Introspection, Revocation
 from policies.oauth.keys import SigningKeys
 from policies.oauth.live_keys import LiveKeys
@@ -24,6 +25,7 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     issuer_now: Callable[[], TokenIssuer]
     verifier: TokenVerifier
     tokens: TokenServer
+    desk: Desk
     introspection: Introspection
     revocation: Revocation
     registration: Registration | None

@@ -14,6 +14,7 @@ from canonical.clock import utc_now
 from canonical.errors import InvalidRequest, StateConflict
 from canonical.request import DataClass
 from gateway.authorization import ClientBook
+from gateway.commands import apps
 from gateway.commands.clients_shown import keyed, listed, named, noted, show, shown_once
 from gateway.commands.opening import configuration, opened
 from ledger.audit_trail import Evidence
@@ -54,6 +55,7 @@ _OPTIONS = {
     **dict.fromkeys(("name", "tls_subject", "bind"), ("add",)),
     **dict.fromkeys(("scope", "facility", "role", "data_class", "sla"), ("add", "promote")),
     "every_facility": ("promote",),
+    **dict.fromkeys(apps.OPTIONS, ("add",)),
     "overlap_hours": ("rotate-secret",),
     **dict.fromkeys(("jwks", "jwks_uri"), ("add", "keys")),
 }
@@ -80,6 +82,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sla", default="", help="its tier of service (standard)")
     parser.add_argument("--overlap-hours", type=float, help="how long the old secret stays (24)")
     parser.add_argument("--bind", action="append", choices=BINDINGS, help="add: bind its tokens")
+    apps.arguments(parser)
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument("--jwks", type=Path, metavar="FILE", help="its public keys")
     keys.add_argument(
@@ -128,6 +131,7 @@ async def _add(given: argparse.Namespace, ledger: Ledger) -> int:
         raise StateConflict(
             "there is a client with this id", where=given.id, fix=f"suture clients show {given.id}"
         )
+    await apps.refuse_name_of_person(ledger, given.id)
     client, secret = new_client(given.id, _all(given.scope), _all(given.facility))
     client = msgspec.structs.replace(
         client,
@@ -141,9 +145,10 @@ async def _add(given: argparse.Namespace, ledger: Ledger) -> int:
         client, secret = with_certificate(client, given.tls_subject), ""
     if given.jwks or given.jwks_uri:
         client, secret = with_keys(client, _public_keys(given), given.jwks_uri), ""
+    client = apps.for_people(client, given)
     await book.put(client)
     await _record(ledger, given.id, "add client")
-    shown_once(given.id, secret, json=given.json)
+    shown_once(given.id, secret if client.secret_hash else "", json=given.json)
     return 0
 
 

@@ -110,7 +110,7 @@ def shown_once(client_id: str, secret: str, *, json: bool, old_until: float = 0.
     if secret:
         print(f"secret {secret}\nThe secret is shown once: keep it now.")
     else:
-        print("It proves itself by its keys (private_key_jwt).")
+        print("It has no secret: its keys prove who it is, or the people that it acts for.")
     if until:
         print(f"The old secret is good until {until}.")
 

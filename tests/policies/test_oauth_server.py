@@ -160,5 +160,7 @@ def test_the_metadata_says_what_the_server_does():
     assert said["token_endpoint"] == "https://suture.test/oauth/token"
     assert said["jwks_uri"] == "https://suture.test/oauth/jwks"
     assert said["grant_types_supported"] == ["client_credentials"]
-    assert said["response_types_supported"] == []
+    assert said["response_types_supported"] == ["code"]
+    assert said["code_challenge_methods_supported"] == ["S256"]
+    assert said["authorization_response_iss_parameter_supported"] is True
     assert said["scopes_supported"] == ["items:read"]
