@@ -36,8 +36,7 @@ from policies.oauth.revoked import client_name
 NAME = "clients"
 HELP = "OAuth clients: list, show, add, disable, enable, promote, rotate-secret, keys, revoke"
 
-_LONGEST_TOKEN_SECONDS = 86_400.0
-"""For at least so long a withdrawal is kept: no token of a client lives longer."""
+_LONGEST_TOKEN_SECONDS = 86_400.0  # no token of a client lives longer
 _CLASSES: tuple[DataClass, ...] = get_args(DataClass)
 
 _ABOUT = {
@@ -85,9 +84,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     apps.arguments(parser)
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument("--jwks", type=Path, metavar="FILE", help="its public keys")
-    keys.add_argument(
-        "--tls-subject", default="", metavar="KIND:NAME", help="add: in its certificate"
-    )
+    keys.add_argument("--tls-subject", default="", metavar="KIND:NAME", help="in its certificate")
     keys.add_argument("--jwks-uri", default="", metavar="URL", help="where its public keys are")
 
 
