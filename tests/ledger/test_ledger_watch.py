@@ -1,11 +1,13 @@
 """The watch over the trail: what security must look at becomes one task, whoever looks."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from ledger import watch
 from ledger.alert_rules import AlertRules, Threshold, WorkingDay
 from ledger.audit.keys import new_audit_keys
 from ledger.audit_trail import Evidence
@@ -166,3 +168,35 @@ def test_a_working_day_has_both_ends_or_none() -> None:
         WorkingDay(begins="07:00")
     with pytest.raises(ValueError, match="hour"):
         WorkingDay(begins="25:00", ends="26:00")
+
+
+MANY = """
+insert into audit (chain, seq, at, kind, actor, transaction_id, object, facility, refusal, record,
+    hash)
+select 'book_old', n, now() - n * interval '1 second', 'call', 'app' || n % 50, 'tx_' || n % 900,
+       'o' || n % 900, '17' || n % 9, case when n % 20 = 0 then 'forbidden' end, '{}', ''
+from generate_series(1, 60000) n"""
+
+
+async def test_a_look_costs_what_is_new_and_not_what_there_is(watched: Ledger) -> None:
+    """The plans go by index, however long the trail is: none reads a month whole."""
+    await watched.database.run(MANY)
+    await watched.database.run("analyze audit")
+    now = datetime.now(UTC)
+    since, begin, kinds = now - timedelta(seconds=60), now - timedelta(hours=1), ["call", "access"]
+    searched = "select 1 from audit where {} order by at desc, chain desc, seq desc limit 100"
+    asked: list[tuple[str, tuple[object, ...]]] = [
+        (watch._REFUSED, (since, begin, 5, list(watch.SUSPICIOUS))),
+        (watch._FACILITIES, (since, begin, 5, ["call"], [])),
+        (watch._CONTEXTS, (since, begin, 5, kinds, [])),
+        (watch._OPENINGS, (since, 100)),
+        (searched.format("object = $1"), ("o7",)),
+        (searched.format("refusal is not null and at >= $1"), (since,)),
+        (
+            searched.format("(transaction_id = any($1) or object = any($1))"),
+            (["tx_1", "ctx_1"],),
+        ),
+    ]
+    for sql, values in asked:
+        plan = "\n".join(row[0] for row in await watched.database.rows(f"explain {sql}", *values))
+        assert not re.search(rf"Seq Scan on audit_{now:%Y%m} .*rows=\d{{3,}}", plan), plan
