@@ -82,9 +82,7 @@ async def open_parts(
     """Open everything but sockets and workers; `stores` that are given stay the caller's."""
     Masking(config.observability.mask).install()
     async with AsyncExitStack() as stack:
-        found = stores
-        if found is None:
-            found = await stack.enter_async_context(open_stores(config))
+        found = stores or await stack.enter_async_context(open_stores(config))
         ledger = await stack.enter_async_context(_opened_ledger(config, found, clock))
         cache = _valkey(found.valkey)
         stack.push_async_callback(cache.aclose)
@@ -111,10 +109,7 @@ async def open_parts(
             admission=admission,
             limiter=limiter,
             subscribers=subscribers,
-            pings=Pings(
-                needed={"postgresql": ledger.database.ping},
-                useful={"valkey": partial(_ping, cache)},
-            ),
+            pings=_pings(ledger, cache),
             metrics=Metrics(),
             clock=clock,
             in_force=in_force,
@@ -140,6 +135,12 @@ async def _opened_ledger(config: Config, stores: Stores, clock: Clock) -> AsyncG
 def _valkey(url: str) -> redis.Redis:
     return redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped kwargs
         url, socket_timeout=1.0, socket_connect_timeout=1.0
+    )
+
+
+def _pings(ledger: Ledger, cache: redis.Redis) -> Pings:
+    return Pings(
+        needed={"postgresql": ledger.database.ping}, useful={"valkey": partial(_ping, cache)}
     )
 
 
