@@ -139,7 +139,6 @@ class SlowRequest(CallerFailure):
 
     status = 408
     slug = "slow-request"
-    retryable = True
 
 
 class IdentityConflict(CallerFailure):

@@ -73,6 +73,7 @@ async def show_deadlines(ledger: NamedDependency[SkipValidation[Ledger]]) -> Dea
     operation_id="watchTransactions",
     summary="Watch which transaction has just changed (server-sent events)",
     scope="experience.operations:read",
+    media_type="text/event-stream",
     include_in_schema=False,
 )
 async def watch_transactions(ledger: NamedDependency[SkipValidation[Ledger]]) -> Stream:

@@ -22,6 +22,7 @@ Kind = Literal[
     "transformation",
     "approval",
     "access",
+    "configuration",
     "event",
     "master-data",
     "retention",

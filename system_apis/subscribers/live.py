@@ -84,6 +84,7 @@ class Listeners:
     operation_id="listenToEvents",
     summary="Listen to events as they are committed (server-sent events)",
     scope="system.events:read",
+    media_type="text/event-stream",
     include_in_schema=False,
 )
 async def listen_to_events(

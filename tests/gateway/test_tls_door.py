@@ -10,9 +10,9 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.config import ConfigurationRefused, Tls
+from gateway.config import ConfigurationRefused, Server, Tls
 from gateway.ports import free_port
-from gateway.runtime import _http
+from gateway.serving import _http
 from gateway.tls import TlsFiles
 from gateway.tls_door import INNER_HOST, PROTOCOLS, TlsDoor
 from policies.oauth.certificates import SHOWN
@@ -84,7 +84,7 @@ async def served(hospital: Hospital, **changed: str) -> AsyncGenerator[Served]:
     files = TlsFiles(hospital.tls(**changed), PROTOCOLS)
     inner, port = free_port(INNER_HOST, 0), free_port("127.0.0.1", 0)
     door = TlsDoor(files, inner)
-    async with _http(door.around(_told), INNER_HOST, inner):
+    async with _http(door.around(_told), Server(), INNER_HOST, inner):
         await door.start("127.0.0.1", port)
         try:
             yield Served(port, inner, files, hospital)

@@ -394,7 +394,7 @@ for doubled in ("grant_type=client_credentials", f"scope={READ}", "client_id=pla
 attack(
     "a hundred parameters",
     "form",
-    "invalid_request",
+    "invalid-request",
     lambda m: m.post(
         "/oauth/token",
         (GRANT + "".join(f"&p{n}=1" for n in range(100))).encode(),
@@ -482,7 +482,8 @@ calling("token without a client", "claims", lambda m: m.forged(client_id=None))
 calling("token with crit", "header", lambda m: m.forged({"crit": ["exp"]}))
 calling("token with b64=false", "header", lambda m: m.forged({"crit": ["b64"], "b64": False}))
 calling("token in JSON form", "form", lambda m: '{"payload":"e30","signatures":[]}')
-calling("token of 20 KB", "form", lambda m: "x" * 20_000)
+calling("token of 9 KB", "form", lambda m: "x" * 9_000)
+attack("token of 20 KB", "form", "headers-too-large", lambda m: m.call("x" * 20_000))
 calling("nested token", "form", lambda m: m.forged({"cty": "JWT"}, key=m.others.es256))
 
 

@@ -58,7 +58,7 @@ async def test_a_person_lets_an_app_act_and_the_app_gets_tokens_for_that_person(
     given = (await site.exchange(told["code"])).json()
     assert given["scope"] == MOBILE
     now = site.parts.clock().timestamp()
-    who = site.parts.verify(given["access_token"].encode(), now)
+    who = site.parts.authorization.verifier.verify(given["access_token"].encode(), now)
     assert (who.subject, who.client, who.actor) == (person, "app", person)
     assert who.facilities == {"1710", "1720"}
     assert who.data_classes == {"supply"}
@@ -82,7 +82,8 @@ async def test_a_person_lets_a_scanner_act_that_has_no_browser(site: Site):
     assert MOBILE in shown.text
     assert (await browser.send(shown, decision="allow")).status_code == 200
     tokens = (await site.poll(given["device_code"])).json()
-    who = site.parts.verify(tokens["access_token"].encode(), site.parts.clock().timestamp())
+    now = site.parts.clock().timestamp()
+    who = site.parts.authorization.verifier.verify(tokens["access_token"].encode(), now)
     assert (who.actor, who.client, who.scopes) == (person, "scanner", {MOBILE})
     assert (await site.refresh(tokens["refresh_token"], "scanner")).status_code == 200
 
