@@ -338,6 +338,7 @@ async def test_every_sealed_column_is_resealed(ledger: Ledger) -> None:
         "message.answer": "an acknowledgement",
         "audit.record": "evidence, without patient data",
         "audit.hash": "a fingerprint",
+        "ticket.digest": "a fingerprint",
         "checkpoint.body": "a statement that is meant to be shown",
         "checkpoint.signature": "its signature",
     }
