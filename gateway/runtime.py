@@ -82,7 +82,9 @@ async def open_parts(
     """Open everything but sockets and workers; `stores` that are given stay the caller's."""
     Masking(config.observability.mask).install()
     async with AsyncExitStack() as stack:
-        found = stores or await stack.enter_async_context(open_stores(config))
+        found = stores
+        if found is None:
+            found = await stack.enter_async_context(open_stores(config))
         ledger = await stack.enter_async_context(_opened_ledger(config, found, clock))
         cache = _valkey(found.valkey)
         stack.push_async_callback(cache.aclose)
